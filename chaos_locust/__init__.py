@@ -1,0 +1,1 @@
+"""Chaos and SLO plugins for Locust."""
