@@ -1,0 +1,1 @@
+"""Compliance audits with evidence."""

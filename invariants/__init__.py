@@ -1,0 +1,1 @@
+"""Stateful invariants, checked while things break."""
