@@ -1,1 +1,50 @@
-"""Chaos and SLO plugins for Locust."""
+"""Does it hold under load while things break? Faults, objectives and one verdict for Locust.
+
+Importing this package loads neither Locust nor gevent (which would patch the whole process): its public
+names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chaos_locust.locust_plugin.register import register
+    from chaos_locust.locust_plugin.shapes import RampShape, SoakShape, SpikeShape, StepsShape, StressShape
+    from chaos_locust.plan.documents import load_plan
+    from chaos_locust.plan.model import Plan, Target
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "register": "chaos_locust.locust_plugin.register",
+    "RampShape": "chaos_locust.locust_plugin.shapes",
+    "SoakShape": "chaos_locust.locust_plugin.shapes",
+    "SpikeShape": "chaos_locust.locust_plugin.shapes",
+    "StepsShape": "chaos_locust.locust_plugin.shapes",
+    "StressShape": "chaos_locust.locust_plugin.shapes",
+    "Plan": "chaos_locust.plan.model",
+    "Target": "chaos_locust.plan.model",
+    "load_plan": "chaos_locust.plan.documents",
+}
+
+__all__ = [
+    "Plan",
+    "RampShape",
+    "SoakShape",
+    "SpikeShape",
+    "StepsShape",
+    "StressShape",
+    "Target",
+    "__version__",
+    "load_plan",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

@@ -1,0 +1,57 @@
+"""Puts the commands together and turns our own errors into one clear line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from chaos_locust import __version__
+from chaos_locust.cli import check, cleanup, demo, faults, proxy, report, run_plan
+from chaos_locust.errors import ChaosError
+from chaos_locust.judge.verdict import EXIT_USAGE
+
+app = typer.Typer(
+    name="chaos-locust",
+    help="Does it hold under load while things break?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_plan.run)
+app.command("check")(check.check)
+app.command("faults")(faults.faults)
+app.command("cleanup")(cleanup.cleanup)
+app.command("report")(report.report)
+app.command("proxy", context_settings=proxy.CONTEXT_SETTINGS, add_help_option=False)(proxy.proxy)
+app.add_typer(demo.app, name="demo")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
+) -> None:
+    """Does it hold under load while things break?"""
+    if version:
+        typer.echo(f"chaos-locust {__version__}")
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carries out one command; returns its exit code."""
+    try:
+        result = typer.main.get_command(app).main(list(arguments), prog_name="chaos-locust", standalone_mode=False)
+    except ChaosError as error:
+        print(f"chaos-locust: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except click.exceptions.Abort:
+        return 130
+    return result if isinstance(result, int) else 0

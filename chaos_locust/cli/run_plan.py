@@ -1,0 +1,42 @@
+"""`chaos-locust run PLAN`: a headless Locust run with nothing to edit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaos_locust.plan.documents import load_plan
+
+
+def run(
+    plan: Annotated[Path, typer.Argument(help="The plan, a YAML file.")],
+    workers: Annotated[int, typer.Option(help="Generate the load from so many worker processes.")] = 0,
+    results: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("results"),
+) -> None:
+    """Run a plan headless. The exit code is the verdict: 0 upheld, 3 deviated, 4 inconclusive."""
+    os.execv(sys.executable, locust_command(plan, results, os.environ, workers))
+
+
+def locust_command(plan: Path, results: Path, environ: Mapping[str, str], workers: int = 0) -> list[str]:
+    """The Locust command line that runs `plan`. Raises InvalidPlan."""
+    document = load_plan(plan, environ)
+    here = Path(__file__).parent.parent / "locust_plugin"
+    files = [str(here / ("plain.py" if document.locustfile is None else "registered.py"))]
+    if document.locustfile is not None:
+        files.append(str(locustfile_of(plan, document.locustfile)))
+    command = [sys.executable, "-m", "locust", "-f", ",".join(files), "--headless", "--only-summary"]
+    command += ["--chaos-plan", str(plan), "--chaos-results", str(results)]
+    return command + (["--processes", str(workers)] if workers else [])
+
+
+def locustfile_of(plan: Path, locustfile: str) -> Path:
+    """A plan's locustfile is looked for from the working directory, then beside the plan."""
+    for folder in (Path.cwd(), plan.parent, plan.parent.parent):
+        if (folder / locustfile).exists():
+            return folder / locustfile
+    return Path(locustfile)

@@ -1,0 +1,28 @@
+"""Findings of companions (invariants, compliance, anybody's) that enter a verdict.
+
+A companion is an entry point in the group `chaos_locust.findings`: a callable that takes the plan and
+the recording and returns findings, with its own name as their `source`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from chaos_locust.events import Recording
+from chaos_locust.judge.verdict import Finding, Outcome
+from chaos_locust.plan.model import Plan
+
+GROUP = "chaos_locust.findings"
+
+
+def companion_findings(plan: Plan, recording: Recording) -> Sequence[Finding]:
+    """All findings of all companions. One that raises is a finding too: INCONCLUSIVE, never silence."""
+    findings: list[Finding] = []
+    for entry_point in entry_points(group=GROUP):
+        try:
+            findings += entry_point.load()(plan, recording)
+        except Exception as error:  # a companion is foreign code: whatever it raises must reach the verdict
+            reason = f"{entry_point.name} could not judge the run: {type(error).__name__}: {error}"
+            findings.append(Finding(entry_point.name, entry_point.name, Outcome.INCONCLUSIVE, reason))
+    return findings
