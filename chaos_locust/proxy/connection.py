@@ -1,0 +1,155 @@
+"""One client's connection: the client's socket, the upstream's socket, and a link for each direction."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chaos_locust.proxy.link import Link
+from chaos_locust.proxy.metrics import Direction, Metrics
+from chaos_locust.proxy.netaddr import Address
+
+if TYPE_CHECKING:
+    from chaos_locust.proxy.server import Proxy
+
+_WRITE = 2
+_LINGER_RESET = struct.pack("ii", 1, 0)
+_TCP_CLOSED = 7
+_CHECK_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all connections share: gevent's loop, the clock (monotonic seconds), chance, one read buffer."""
+
+    loop: Any
+    clock: Callable[[], float]
+    rng: random.Random
+    metrics: Metrics
+    buffer: memoryview
+
+
+def tune(sock: socket.socket) -> None:
+    """Small packets go out at once, and a peer that vanished is noticed after a while."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+
+
+class Connection:
+    """Connects to the upstream, holding up nobody else, then pumps both ways until both have ended."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
+        self.context = proxy.context
+        self.links: list[Link] = []
+        self._proxy = proxy
+        self._client = client
+        self._upstream: socket.socket | None = None
+        self._labels = (proxy.name, proxy.listen, proxy.upstream)
+        self._counted: set[Direction] = set()
+        self._watcher: Any = None  # of the connect, later of a half-closed connection
+        self._closed = False
+
+    # --- connecting
+
+    def dial(self, addresses: list[Address]) -> None:
+        """Tries the addresses in turn; without success the client is closed."""
+        if self._closed:
+            return
+        for i, address in enumerate(addresses):
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            tune(sock)
+            code = sock.connect_ex((address.host or "127.0.0.1", address.port))
+            if code == errno.EINPROGRESS:
+                self._upstream = sock
+                self._watcher = self.context.loop.io(sock.fileno(), _WRITE)
+                self._watcher.start(self._dialed, addresses[i:])
+                return
+            if code == 0:
+                self._upstream = sock
+                self._connected(address)
+                return
+            sock.close()
+        self._proxy.dial_failed()
+        self.close()
+
+    def _dialed(self, addresses: list[Address]) -> None:
+        assert self._upstream is not None
+        self._stop_watcher()
+        if self._upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._upstream.close()
+            self._upstream = None
+            self.dial(addresses[1:])
+        else:
+            self._connected(addresses[0])
+
+    def _connected(self, address: Address) -> None:
+        assert self._upstream is not None
+        self._proxy.dialed(address)
+        self.links = [
+            Link(self, "upstream", self._client, self._upstream),
+            Link(self, "downstream", self._upstream, self._client),
+        ]
+        for link in list(self.links):
+            # The first link's toxics may have ended the connection already.
+            if not link.done:
+                link.start(self._proxy.toxics.of(link.direction))
+
+    # --- ending
+
+    def input_ended(self, link: Link) -> None:
+        """All that this link will ever receive has been received."""
+        if link.direction not in self._counted:
+            self._counted.add(link.direction)
+            self.context.metrics.received(link.direction, self._labels, link.received)
+
+    def link_done(self, link: Link, complete: bool) -> None:
+        self.input_ended(link)
+        if complete:
+            self.context.metrics.sent(link.direction, self._labels, link.sent)
+        if all(link.done for link in self.links):
+            self.close()
+        elif not self._closed and self._watcher is None:
+            # Half closed. A peer that is gone altogether shows only in the state of its socket.
+            self._watcher = self.context.loop.timer(_CHECK_S, _CHECK_S)
+            self._watcher.start(self._check, update=True)
+
+    def _check(self) -> None:
+        assert self._upstream is not None
+        for sock in (self._client, self._upstream):
+            if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSED:
+                self.close()
+                return
+
+    def reset(self) -> None:
+        """Ends the connection with RST to both sides."""
+        for sock in (self._client, self._upstream):
+            if sock is not None and sock.fileno() >= 0:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        self.close()
+
+    def close(self) -> None:
+        """Closes both sockets. Safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop_watcher()
+        for link in self.links:
+            link.close(complete=link.sent == link.received)
+        self._client.close()
+        if self._upstream is not None:
+            self._upstream.close()
+        self._proxy.forget(self)
+
+    def _stop_watcher(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
