@@ -12,11 +12,9 @@ import json
 import math
 import os
 import threading
-import typing
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from chaos_locust.errors import ChaosError
 from chaos_locust.events import (
@@ -63,10 +61,14 @@ _KINDS: Mapping[str, type[Event]] = {
         RunEnded,
     )
 }
+_FIELDS: Mapping[str, Mapping[str, Any]] = {  # by kind: the type of each field
+    kind: {name: hint for name, hint in get_type_hints(cls).items() if name != "kind"}
+    for kind, cls in _KINDS.items()
+}
 
 
 class Journal:
-    """Writes a run's journal. Each line is handed to the system at once: a killed run keeps all but a cut one.
+    """Writes a run's journal. Each line goes to the system at once: a killed run keeps all but a cut one.
 
     clock: seconds since the run's start, stamped on window lines. Every method may be called from any
     thread and raises ChaosError when the file cannot be written; after that it writes nothing more.
@@ -98,8 +100,8 @@ class Journal:
         data = window.to_json()
         for texts in ("failed", "errors_sample"):
             data[texts] = _redact_keys(data.get(texts, {}))
-        line = {"kind": "window", "t_s": self._clock(), "second": due_second, "name": redact_text(name), "data": data}
-        self._append(line)
+        key = {"second": due_second, "name": redact_text(name)}
+        self._append({"kind": "window", "t_s": self._clock(), **key, "data": data})
 
     def close(self) -> None:
         """Make everything durable. Closing twice does nothing."""
@@ -145,7 +147,7 @@ def event_from_json(data: Mapping[str, Any]) -> Event:
     cls = _KINDS.get(str(data.get("kind")))
     if cls is None:
         raise ValueError(f"unknown kind {data.get('kind')!r}")
-    hints = _hints(cls)
+    hints = _FIELDS[cls.kind]
     values = {name: value for name, value in data.items() if name != "kind"}
     unknown = values.keys() - hints.keys()
     if unknown:
@@ -269,9 +271,3 @@ def _redact_keys(texts: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[kind] = result.get(kind, 0) + value
     return result
-
-
-@cache
-def _hints(cls: type[Event]) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}

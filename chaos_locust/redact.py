@@ -57,9 +57,9 @@ def redact(data: Any) -> Any:
     if isinstance(data, str):
         return redact_text(data)
     if isinstance(data, Mapping):
-        return {key: _hide(value) if is_secret_key(str(key)) else redact(value) for key, value in data.items()}
+        return {key: _hide(item) if is_secret_key(str(key)) else redact(item) for key, item in data.items()}
     if isinstance(data, list | tuple):
-        if len(data) == 2 and isinstance(data[0], str) and is_secret_key(data[0]) and isinstance(data[1], str):
+        if len(data) == 2 and all(isinstance(item, str) for item in data) and is_secret_key(data[0]):
             return [data[0], HIDDEN]  # a header as a pair
         return [redact(item) for item in data]
     return data
