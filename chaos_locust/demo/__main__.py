@@ -1,0 +1,34 @@
+"""`python -m chaos_locust.demo serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaos_locust.demo.serve import serve
+from chaos_locust.demo.settings import DEFECTS
+
+app = typer.Typer(add_completion=False, help="The shop behind the proxy, to try faults on.")
+
+
+@app.callback()
+def main() -> None:
+    """Keeps `serve` a command of its own."""
+
+
+@app.command("serve")
+def serve_command(
+    defect: Annotated[str | None, typer.Option(help=f"Plant one defect: {', '.join(DEFECTS)}.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written as JSON once everything answers.")
+    ] = None,
+    ports: Annotated[str, typer.Option(help="default, or free to pick ports nobody uses.")] = "default",
+) -> None:
+    """Run the shop with its database, cache, payments, identity and proxy until Ctrl-C."""
+    raise typer.Exit(serve(defect, ready_file, ports))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,187 @@
+"""The supervisor: starts all parts of the shop, starts again what dies, ends everything at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import SystemRandom
+from threading import Event
+from time import monotonic
+
+from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
+from chaos_locust.demo.gateway import answers, make_proxies, ready
+from chaos_locust.demo.servers import MissingServer, Postgres, minimal_environment, postgres, valkey_command
+from chaos_locust.demo.settings import DEFECTS, HOST, Ports, Settings, free_ports
+from chaos_locust.demo.state import StateInUse, claim
+
+POLL_S = 0.1
+STARTUP_S = 60
+SHUTDOWN_S = 5
+
+
+class StartFailed(Exception):
+    """The shop could not be started; the text says why."""
+
+
+def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
+    """Run the shop until SIGTERM, SIGINT or SIGHUP; 0 then, 1 if it could not start, 2 for bad input.
+
+    `defect` is one of settings.DEFECTS; `ports` is `default` or `free`. Once everything answers,
+    `ready_file` is written: JSON with `shop` and `proxy_api` (URLs), `processes` (name, pid, address,
+    pidfile) and `env` (the variables that plans read).
+    """
+    if defect is not None and defect not in DEFECTS:
+        return _refuse(f"--defect: there is no {defect!r}; allowed: {', '.join(DEFECTS)}")
+    if ports not in ("default", "free"):
+        return _refuse(f"--ports: {ports!r} is not allowed; allowed: default, free")
+    chosen = free_ports(SystemRandom()) if ports == "free" else Ports()
+    taken = chosen.in_use()
+    if taken is not None:
+        return _refuse(f"port {taken} is in use; end what uses it, or take --ports free")
+    try:
+        with _stop_signals() as stop, claim(chosen.shop) as (state, lock):
+            settings = Settings(state, chosen, defect)
+            settings.write()
+            try:
+                Supervisor(settings, lock, stop).run(ready_file)
+            finally:
+                if ready_file:
+                    ready_file.unlink(missing_ok=True)
+    except StateInUse as error:
+        return _refuse(str(error))
+    except (StartFailed, MissingServer) as error:
+        print(f"the shop could not start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Event]:
+    """An event that is set by SIGTERM, SIGINT and SIGHUP meanwhile."""
+    stop = Event()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Supervisor:
+    """All the processes of one shop."""
+
+    def __init__(self, settings: Settings, lock: int, stop: Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._database = postgres(settings.state)
+        cache = valkey_command(settings.ports.cache)
+        self._reaper = Reaper(settings.state, self._database, lock)
+        self._untold = False  # whether a new proxy still has to be told what to forward
+        self._children: list[Child] = []
+        for specification in specifications(settings, self._database, cache):
+            self._children.append(Child(specification, settings.state, self._reaper))
+
+    def run(self, ready_file: Path | None) -> None:
+        """Start, wait until all answers, supervise until told to stop. Raises StartFailed."""
+        try:
+            self._start()
+            self._announce(ready_file)
+            while not self._stop.wait(POLL_S):
+                self._mend()
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        database, *others = self._children
+        for child in others:  # they start while the database is being prepared
+            child.start()
+        try:
+            self._database.initialise()
+        except (subprocess.CalledProcessError, OSError) as error:
+            detail = getattr(error, "stderr", "") or str(error)
+            raise StartFailed(f"PostgreSQL could not be prepared: {detail.strip()}") from error
+        database.start()
+        self._wait("the proxy", lambda: answers(self._settings))
+        make_proxies(self._settings)
+        self._wait("the shop", lambda: ready(self._settings))
+
+    def _wait(self, what: str, condition: Callable[[], bool]) -> None:
+        deadline = monotonic() + STARTUP_S
+        while not condition():
+            for child in self._children:
+                if not child.running():
+                    raise StartFailed(f"{child.name} ended at once\n{logged_tail(self._settings, child.name)}")
+            if monotonic() > deadline:
+                raise StartFailed(f"{what} did not answer within {STARTUP_S} s")
+            if self._stop.wait(POLL_S):
+                raise StartFailed("stopped")
+
+    def _mend(self) -> None:
+        """Start again what died a while ago. A new proxy knows no proxies and must be told."""
+        for child in self._children:
+            if child.restarted_if_due() and child.name == "proxy":
+                self._untold = True
+        if self._untold and answers(self._settings):
+            make_proxies(self._settings)
+            self._untold = False
+
+    def _announce(self, ready_file: Path | None) -> None:
+        settings = self._settings
+        shop, api = settings.url("shop"), settings.url("proxy")
+        environment = {"SHOP_URL": shop, "PROXY_API": api, "SHOP_STATE": str(settings.state)}
+        processes = [
+            {
+                "name": child.name,
+                "pid": child.pid,
+                "address": f"{HOST}:{settings.ports.of(child.name)}",
+                "pidfile": str(child.pidfile),
+            }
+            for child in self._children
+        ]
+        if ready_file:
+            content = {"shop": shop, "proxy_api": api, "processes": processes, "env": environment}
+            written = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
+            written.write_text(json.dumps(content, indent=2))
+            written.replace(ready_file)
+        if settings.defect:
+            print(f"planted defect {settings.defect}: {DEFECTS[settings.defect]}")
+        print(f"the shop: {shop} (routes: {shop}/openapi.json)")
+        print(f"the proxy's API, for faults: {api}")
+        print(f"pid files and logs: {settings.state}")
+        print(f"to stop: Ctrl-C, or kill {os.getpid()}", flush=True)
+
+    def _end(self) -> None:
+        shop = self._children[-1]
+        shop.terminate(SHUTDOWN_S)  # it finishes its requests while what it needs is still there
+        self._reaper.finish()
+        for child in self._children:
+            child.wait()
+
+
+def specifications(settings: Settings, database: Postgres, cache: list[str]) -> list[Specification]:
+    """What to run; the database first, the shop last."""
+    ports, state = settings.ports, settings.state
+    python = [sys.executable, "-m"]
+    proxy = [*python, "chaos_locust.proxy", "-host", HOST, "-port", str(ports.proxy), "-proxy-metrics"]
+    return [
+        Specification(
+            "postgres", database.command(ports.postgres), database.data, database.user, minimal_environment()
+        ),
+        Specification("proxy", proxy, state),
+        Specification("cache", cache, state),
+        Specification("payments", [*python, "chaos_locust.demo.payments", str(state)], state),
+        Specification("identity", [*python, "chaos_locust.demo.identity", str(state)], state),
+        Specification("shop", [*python, "chaos_locust.demo.shop", str(state)], state),
+    ]

