@@ -1,0 +1,73 @@
+"""Every fault kind: the built-in ones, and those of installed packages by entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+
+from chaos_locust.data import check_mapping, did_you_mean, within
+from chaos_locust.errors import ChaosError, InvalidPlan, Problem
+from chaos_locust.faults.base import Fault
+from chaos_locust.faults.network import (
+    Bandwidth,
+    Down,
+    GradualLatency,
+    Latency,
+    Limit,
+    Reset,
+    Slicer,
+    SlowClose,
+    Timeout,
+)
+from chaos_locust.faults.process import Kill, Pause
+
+BUILT_IN: tuple[type[Fault], ...] = (
+    Latency,
+    GradualLatency,
+    Bandwidth,
+    Timeout,
+    Reset,
+    SlowClose,
+    Slicer,
+    Limit,
+    Down,
+    Kill,
+    Pause,
+)
+
+
+def find_kinds(installed: Iterable[EntryPoint]) -> Mapping[str, type[Fault]]:
+    """Kind -> class. Raises ChaosError naming an entry point that is no fault or whose kind is taken."""
+    kinds = {cls.kind: cls for cls in BUILT_IN}
+    for entry in installed:
+        try:
+            cls = entry.load()
+        except Exception as error:
+            raise ChaosError(f"fault kind {entry.name} ({entry.value}) cannot be loaded: {error}") from error
+        if not (isinstance(cls, type) and issubclass(cls, Fault)):
+            raise ChaosError(f"fault kind {entry.name} ({entry.value}) is no subclass of Fault")
+        if kinds.setdefault(cls.kind, cls) is not cls:
+            raise ChaosError(f"fault kind {cls.kind} ({entry.value}) is there already")
+    return MappingProxyType(kinds)
+
+
+KINDS: Mapping[str, type[Fault]] = find_kinds(entry_points(group="chaos_locust.faults"))
+
+
+def parse_fault(data: object, place: str) -> Fault | list[Problem]:
+    """The fault that a mapping with `kind` describes, or everything that is wrong with it."""
+    try:
+        if isinstance(data, Fault):
+            return data
+        check_mapping(data, ["kind", *Fault.keys()])
+        assert isinstance(data, Mapping)
+        kind = data.get("kind")
+        if kind is None:
+            raise InvalidPlan([Problem("kind", f"is missing; allowed: {', '.join(KINDS)}")])
+        if not isinstance(kind, str) or kind not in KINDS:
+            hint = did_you_mean(str(kind), KINDS)
+            raise InvalidPlan([Problem("kind", f"'{kind}' is no fault kind; {hint}")])
+        return KINDS[kind](**{key: value for key, value in data.items() if key != "kind"})
+    except InvalidPlan as error:
+        return within(place, error.problems)
