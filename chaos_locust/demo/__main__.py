@@ -21,9 +21,7 @@ def main() -> None:
 @app.command("serve")
 def serve_command(
     defect: Annotated[str | None, typer.Option(help=f"Plant one defect: {', '.join(DEFECTS)}.")] = None,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Written as JSON once everything answers.")
-    ] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once everything answers.")] = None,
     ports: Annotated[str, typer.Option(help="default, or free to pick ports nobody uses.")] = "default",
 ) -> None:
     """Run the shop with its database, cache, payments, identity and proxy until Ctrl-C."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pwd
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from chaos_locust.demo.processes import identify
-from chaos_locust.demo.servers import Postgres
+from chaos_locust.demo.servers import Postgres, as_user
 from chaos_locust.demo.settings import Settings
 
 RESTART_S = 1.5  # long enough for the outage to be seen
@@ -32,7 +32,8 @@ class Reaper:
     def watch(self, name: str, pid: int) -> None:
         """Entrust it with a child that was just started and has not been waited for."""
         identity = identify(pid)
-        assert identity is not None and self._process.stdin is not None
+        assert identity is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(f"{identity.pid} {identity.started} {name}\n")
         self._process.stdin.flush()
 
@@ -74,12 +75,11 @@ class Child:
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C reaches the supervisor alone."""
         what = self._specification
-        group, groups = (pwd.getpwnam(what.user).pw_gid, []) if what.user else (None, None)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 what.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=what.folder,
-                env=what.environment or _import_from_here(os.environ), user=what.user, group=group,
-                extra_groups=groups, start_new_session=True,
+                env=what.environment or _import_from_here(os.environ), **as_user(what.user),
+                start_new_session=True,
             )  # fmt: skip
         self._reaper.watch(self.name, self._process.pid)
         written = self.pidfile.with_suffix(".new")
@@ -106,10 +106,8 @@ class Child:
         """Ask it to end and give it that long."""
         if self._process is not None and self.running():
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # then the reaper ends it
                 self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                pass  # the reaper ends it
 
     def wait(self) -> None:
         """Wait for what has been ended."""

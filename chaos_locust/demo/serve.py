@@ -122,7 +122,8 @@ class Supervisor:
         while not condition():
             for child in self._children:
                 if not child.running():
-                    raise StartFailed(f"{child.name} ended at once\n{logged_tail(self._settings, child.name)}")
+                    log = logged_tail(self._settings, child.name)
+                    raise StartFailed(f"{child.name} ended at once\n{log}")
             if monotonic() > deadline:
                 raise StartFailed(f"{what} did not answer within {STARTUP_S} s")
             if self._stop.wait(POLL_S):

@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypedDict
 
 from chaos_locust.demo.settings import HOST
 
@@ -77,7 +78,8 @@ class Postgres:
             shutil.chown(self.data, self.user)
         locale = ["--encoding=UTF8", "--no-locale"]
         self._run(["initdb", "-D", str(self.data), "-U", "shop", "--auth=trust", "--no-sync", *locale])
-        single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]  # -j: an empty line ends a statement
+        # Without a server: an empty line ends a statement (-j), nothing is synced (-F).
+        single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]
         self._run([*single, "template1"], "CREATE DATABASE shop;\n\n")
         self._run([*single, "shop"], SCHEMA.replace(";\n", ";\n\n"))
 
@@ -87,11 +89,25 @@ class Postgres:
 
     def _run(self, command: list[str], text: str = "") -> None:
         program = str(self.programs / command[0])
-        group, groups = (pwd.getpwnam(self.user).pw_gid, []) if self.user else (None, None)
         subprocess.run(
-            [program, *command[1:]], input=text, user=self.user, group=group, extra_groups=groups,
-            cwd=self.data, env=minimal_environment(), check=True, capture_output=True, text=True,
+            [program, *command[1:]], input=text, **as_user(self.user), cwd=self.data,
+            env=minimal_environment(), check=True, capture_output=True, text=True,
         )  # fmt: skip
+
+
+class Credentials(TypedDict):
+    """Arguments of Popen that say whom a process runs as."""
+
+    user: str | None
+    group: int | None
+    extra_groups: list[str | int] | None
+
+
+def as_user(user: str | None) -> Credentials:
+    """Run as that user, without any group of ours; None: as we are."""
+    if user is None:
+        return Credentials(user=None, group=None, extra_groups=None)
+    return Credentials(user=user, group=pwd.getpwnam(user).pw_gid, extra_groups=[])
 
 
 def minimal_environment() -> dict[str, str]:

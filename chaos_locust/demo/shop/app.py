@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
@@ -22,6 +23,7 @@ from prometheus_client import (
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
+from chaos_locust.demo.breaker import Breaker
 from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.catalogue import Cache, Catalogue
 from chaos_locust.demo.shop.database import POOL_SIZE, Database
@@ -120,9 +122,7 @@ class Shop:
             self._database_answers(), self.cache.ping(), self.payments.answers(), self.tokens.answers()
         )
         names = ("postgres", "cache", "payments", "identity")
-        parts: dict[str, dict[str, Any]] = {
-            name: {"ok": ok} for name, ok in zip(names, answers, strict=True)
-        }
+        parts: dict[str, dict[str, Any]] = {name: {"ok": ok} for name, ok in zip(names, answers, strict=True)}
         parts["cache"]["breaker"] = self.cache.breaker.state
         parts["payments"]["breaker"] = self.payments.breaker.state
         return parts
@@ -135,6 +135,10 @@ class Shop:
             return False
 
 
+def _is_open(breaker: Breaker) -> float:
+    return float(breaker.state != "closed")
+
+
 def application(settings: Settings) -> ASGIApp:
     """The shop as an ASGI application."""
     shop = Shop(settings)
@@ -145,7 +149,7 @@ def application(settings: Settings) -> ASGIApp:
     in_use.set_function(lambda: shop.database.in_use)
     opened = Gauge("shop_breaker_open", "1 unless the breaker is closed", ["part"], registry=registry)
     for part, breaker in (("payments", shop.payments.breaker), ("cache", shop.cache.breaker)):
-        opened.labels(part).set_function(lambda breaker=breaker: breaker.state != "closed")
+        opened.labels(part).set_function(partial(_is_open, breaker))
 
     problems: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem} for status in (401, 402, 403, 404, 409, 503)

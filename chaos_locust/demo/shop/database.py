@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from chaos_locust.demo.settings import HOST, Settings
 from chaos_locust.demo.shop.errors import Unavailable

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.catalogue import Catalogue

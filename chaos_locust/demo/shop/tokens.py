@@ -65,9 +65,13 @@ class Tokens:
             key = self._keys.get(kid) or await self._fetched(kid)
             if self._clock() - self._fetched_at > KEYS_TTL_S:
                 self._start_fetching()
-            required = {"require": ["exp", "sub", "role"]}
             claims = jwt.decode(
-                token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER, options=required
+                token,
+                key,
+                algorithms=["RS256"],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "role"]},
             )
         except jwt.PyJWTError as error:
             raise ShopError(401, "invalid_token", f"the token is not valid: {error}") from error
