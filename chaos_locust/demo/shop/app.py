@@ -51,8 +51,7 @@ class Credentials(BaseModel):
 
 
 class Token(BaseModel):
-    access_token: str
-    token_type: str
+    token: str
     expires_in: int
 
 

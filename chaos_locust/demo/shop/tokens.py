@@ -44,16 +44,16 @@ class Tokens:
         self._fetching: asyncio.Task[None] | None = None
 
     async def login(self, user: str, password: str) -> dict[str, object]:
-        """The identity service's answer, with `access_token`. Raises ShopError 401, Unavailable."""
+        """`token` and `expires_in`, seconds. Raises ShopError 401, Unavailable."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.post("/token", json={"user": user, "password": password})
             if answer.status_code == 401:
                 raise ShopError(401, "wrong_credentials", "wrong user or password")
-            body: dict[str, object] = answer.raise_for_status().json()
-        except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
+            body = answer.raise_for_status().json()
+            return {"token": body["access_token"], "expires_in": body["expires_in"]}
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
             raise Unavailable("identity", f"login: {type(error).__name__}") from error
-        return body
 
     async def user(self, authorization: str | None) -> User:
         """The user of an `Authorization: Bearer ...` header. Raises ShopError 401, Unavailable."""
