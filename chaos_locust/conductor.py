@@ -30,14 +30,14 @@ _OVER: frozenset[FaultState] = frozenset({"reverted", "failed", "skipped", "dirt
 class View:
     """What is known of the target at this moment. None: not known (yet).
 
-    steady_for_s: how long the target has been steady, 0 when it is not. baseline: the outcome of the
+    steady_for_s: how long the target has been steady without a break. baseline: the outcome of the
     baseline's objectives so far. abort: the text of an abort condition that is met.
     """
 
-    steady_for_s: float | None = None
+    steady: bool | None = None
+    steady_for_s: float = 0.0
     baseline: Outcome | None = None
     abort: str | None = None
-    dirty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Conductor:
         if view.baseline is Outcome.DEVIATED and not self._any_injected:
             return actions + self._end("baseline_deviated", "the baseline deviated, so nothing was injected")
         others = [name for name in self.active if name != fault.name]
-        if not others and view.steady_for_s == 0:
+        if not others and view.steady is False:
             state.state = "skipped"
             return [*actions, Action("skip", fault.name, "the target was not steady when it was due")]
         state.injected_s = max(now_s, state.onset_s) if fault.at_s is None else fault.at_s
@@ -176,9 +176,9 @@ class Conductor:
         if state.onset_s is not None:
             return now_s >= state.onset_s
         assert state.fault.when is not None
-        steady_s = view.steady_for_s or 0.0
         fits = now_s + (state.fault.duration_s or 0.0) <= self.duration_s
-        if fits and view.baseline is not None and steady_s >= state.fault.when.steady_for_s:
+        long_enough = view.steady_for_s >= state.fault.when.steady_for_s
+        if fits and view.steady and view.baseline is not None and long_enough:
             state.onset_s = now_s
             return True
         return False

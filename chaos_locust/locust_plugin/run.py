@@ -1,0 +1,291 @@
+"""One run, from its start instant to its verdict: wires load, conductor, guardian, journal, judge, reports."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import gevent
+import locust
+from gevent.event import Event as Signal
+from locust import log as locust_log
+from locust.env import Environment
+
+from chaos_locust import __version__
+from chaos_locust.companions import companion_findings
+from chaos_locust.conductor import Action, Conductor
+from chaos_locust.errors import ChaosError, LeaseError
+from chaos_locust.events import (
+    EffectSeen,
+    EndReason,
+    Event,
+    FaultEvent,
+    Note,
+    RunEnded,
+    RunStarted,
+    SteadyState,
+    WorkerEvent,
+)
+from chaos_locust.journal import JOURNAL_NAME, Journal, read_journal
+from chaos_locust.judge.judge import judge
+from chaos_locust.judge.layout import plan_layout
+from chaos_locust.judge.verdict import Verdict
+from chaos_locust.leases.client import Guardian
+from chaos_locust.locust_plugin.master import LoadMaster
+from chaos_locust.locust_plugin.watch import Watch
+from chaos_locust.measure.window import Window
+from chaos_locust.plan.model import Plan
+from chaos_locust.reports.terminal import render
+from chaos_locust.reports.write import write_all
+
+logger = logging.getLogger("chaos_locust")
+
+UNDO_LIMIT_S = 30.0
+"""How long the end of a run waits for its faults to be undone before it is told as dirty."""
+
+
+class ChaosRun:
+    """A run is made anew each time the test starts, and has a folder, a journal and a verdict of its own.
+
+    duration_s: of the load, inf when it is Locust's own and has no limit. on_figures: called about once
+    a second with this run while it goes on.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        plan: Plan,
+        folder: Path,
+        duration_s: float,
+        on_figures: Callable[[ChaosRun], None],
+    ) -> None:
+        self.plan, self.folder = plan, folder
+        self.run_id = f"{folder.name.replace('_', '-')}-{uuid4().hex[:6]}"
+        self.duration_s = duration_s
+        self.verdict: Verdict | None = None
+        self.fault_states: dict[str, FaultEvent] = {}
+        self.effects: dict[str, EffectSeen] = {}
+        self.watch: Watch | None = None
+        self._environment = environment
+        self._on_figures = on_figures
+        self._layout = plan_layout(plan)
+        self._journal = Journal(folder / JOURNAL_NAME, self._layout, lambda: self.now_s)
+        self._guardian = Guardian(self.run_id, plan, folder, self._on_guardian)
+        self._load = LoadMaster(environment, plan, self._layout, self._on_event, self._on_windows)
+        self._conductor = Conductor(plan, duration_s)
+        self._start_epoch_s: float | None = None
+        self._early: list[Event] = []
+        self._ending: tuple[EndReason, str] | None = None
+        self._over = Signal()
+        self._finished = Signal()
+        self._finishing = False
+        self._guardian_was_lost = False
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start instant; negative before it."""
+        return time.time() - (self._start_epoch_s if self._start_epoch_s is not None else time.time())
+
+    @property
+    def active_faults(self) -> tuple[str, ...]:
+        return self._conductor.active
+
+    @property
+    def load(self) -> LoadMaster:
+        return self._load
+
+    # -- the run --------------------------------------------------------------------------------------
+
+    def drive(self) -> None:
+        """Runs the load and the faults to their end, or until `interrupt`; then `finish` has to follow."""
+        if self.plan.faults:
+            self._guardian.start()
+        self._start_epoch_s = self._load.begin()
+        if self.plan.faults:
+            self._guardian.begin(self._start_epoch_s)
+        header = self._header(self._start_epoch_s)
+        self.watch = Watch(self.plan, self._layout, header)
+        self._journal.write(header)
+        for event in self._early:
+            self._on_event(event)
+        self._conduct()
+
+    def interrupt(self, reason: EndReason, detail: str) -> None:
+        """Ends the load early; the first reason counts."""
+        if self._ending is None:
+            self._ending = (reason, detail)
+        self._over.set()
+
+    def finish(self) -> Verdict | None:
+        """Undoes what still acts, drains the load, judges and reports. May be called from several places.
+
+        None when the run never began.
+        """
+        if self._finishing:
+            self._finished.wait()
+            return self.verdict
+        self._finishing = True
+        try:
+            self._end()
+        finally:
+            self._finished.set()
+        return self.verdict
+
+    def _conduct(self) -> None:
+        second = -1
+        while not self._over.is_set():
+            now_s = self.now_s
+            if now_s >= self.duration_s:
+                self.interrupt("finished", "")
+                break
+            assert self.watch is not None
+            view = self.watch.view(now_s, baseline_wanted=not self.fault_states)
+            for action in self._conductor.tick(now_s, view):
+                self._carry_out(action)
+            if int(now_s) != second:
+                second = int(now_s)
+                self._journal.write(SteadyState(now_s, view.steady))
+                self._on_figures(self)
+            self._over.wait(max(0.0, min(self._conductor.next_due_s(now_s), self.duration_s) - self.now_s))
+
+    def _carry_out(self, action: Action) -> None:
+        if action.do == "end":
+            assert action.reason is not None
+            self.interrupt(action.reason, action.detail)
+        elif action.do == "skip":
+            self._on_event(FaultEvent(self.now_s, action.fault, "skipped", action.detail))
+        elif action.do == "observe":
+            self._guardian.observe(action.fault)
+        elif action.do == "inject":
+            self._on_event(FaultEvent(self.now_s, action.fault, "due"))
+            self._guardian.inject(action.fault, action.lease_s)
+        elif action.do == "revert":
+            self._guardian.revert(action.fault)
+
+    # -- what is reported to us -----------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if self.watch is None:
+            self._early.append(event)
+            return
+        if isinstance(event, FaultEvent):
+            self.fault_states[event.fault] = event
+            self._conductor.note(event)
+        elif isinstance(event, EffectSeen):
+            self.effects[event.fault] = event
+        self.watch.events.append(event)
+        self._write(lambda: self._journal.write(event))
+        if isinstance(event, WorkerEvent) and event.state == "lost" and not self._load.workers_alive:
+            self.interrupt("workers_lost", "the last worker was lost")
+
+    def _on_windows(self, changes: Mapping[tuple[int, str], Window]) -> None:
+        if self.watch is None:
+            raise ChaosError("a window came before the run's start")
+        self.watch.add(changes)
+        for (second, name), change in changes.items():
+            self._write(lambda s=second, n=name, w=change: self._journal.write_window(s, n, w))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except ChaosError as error:  # a full disk must not leave faults behind: the run ends at once
+            if self._ending is None:
+                logger.error("%s", error)
+            self.interrupt("crashed", str(error))
+
+    def _on_guardian(self, message: Mapping[str, Any]) -> None:
+        name = message["event"]
+        t_s = float(message.get("epoch_s", time.time())) - (self._start_epoch_s or time.time())
+        if name == "guardian_lost":
+            self._guardian_was_lost = True
+            self._on_event(Note(t_s, "guardian", "the guardian died; the run ends and a new one undoes its faults"))
+            self.interrupt("guardian_lost", "the guardian process died")
+        elif name == "effect":
+            self._on_event(
+                EffectSeen(t_s, message["fault"], message["mechanism"], message["use"], message["detail"])
+            )
+        elif name == "note":
+            self._on_event(Note(t_s, "guardian", message["detail"]))
+        else:
+            self._on_event(FaultEvent(t_s, message["fault"], name, message.get("detail", "")))
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        began = self.watch is not None
+        reason, detail = self._ending or ("interrupted", "stopped")
+        self.interrupt(reason, detail)
+        undone = gevent.spawn(self._undo)
+        self._load.stop_load()
+        undone.join()
+        if not began:
+            self._journal.close()
+            return
+        self._on_event(self._ended(*(self._ending or (reason, detail))))
+        self._journal.close()
+        recording = read_journal(self.folder)
+        self.verdict = judge(self.plan, recording, companion_findings(self.plan, recording))
+        write_all(self.folder, self.verdict, recording)
+        print(render(self.verdict, recording), flush=True)
+        print(f"Report: {self.folder / 'report.html'}", flush=True)
+
+    def _undo(self) -> None:
+        if not self.plan.faults:
+            return
+        if self._guardian_was_lost:
+            self._guardian.recover(UNDO_LIMIT_S)
+        for action in self._conductor.finish():
+            if not (self._guardian_was_lost and action.do == "revert"):
+                self._carry_out(action)
+        self._guardian.close(UNDO_LIMIT_S)
+        for name, last in self.fault_states.items():
+            if last.state in ("due", "asked", "active", "revert_asked") and not self.plan.fault(name).instant:
+                self._on_event(FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone"))
+
+    def _header(self, start_epoch_s: float) -> RunStarted:
+        return RunStarted(
+            t_s=0.0,
+            run_id=self.run_id,
+            started_epoch_s=start_epoch_s,
+            plan=self.plan.to_json(),
+            seed=self.plan.seed,
+            command=" ".join(sys.argv),
+            versions={
+                "chaos-locust": __version__,
+                "locust": locust.__version__,
+                "python": platform.python_version(),
+            },
+            workers_expected=len(self._load.workers),
+        )
+
+    def _ended(self, reason: EndReason, detail: str) -> RunEnded:
+        runner = self._environment.runner
+        raised = sum(row["count"] for row in runner.exceptions.values()) if runner is not None else 0
+        return RunEnded(
+            self.now_s,
+            reason,
+            detail,
+            locust_exceptions=raised,
+            listener_failed=bool(locust_log.unhandled_greenlet_exception),
+        )
+
+
+def new_folder(results: Path) -> Path:
+    """Makes `results/<date>_<time>`. Raises ChaosError when it cannot be written."""
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(100):
+        folder = results / (stamp if attempt == 0 else f"{stamp}_{attempt + 1}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ChaosError(f"the results folder {folder} cannot be made: {error.strerror}") from error
+        return folder
+    raise LeaseError(f"no free name for a folder in {results}")
