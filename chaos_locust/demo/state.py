@@ -20,13 +20,14 @@ class StateInUse(Exception):
 
 
 @contextmanager
-def claim(shop_port: int) -> Iterator[tuple[Path, int]]:
+def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[tuple[Path, int]]:
     """A fresh state folder and the descriptor of its lock; removed at the end.
 
-    What a dead shop left is removed first. Raises StateInUse when its owner lives, or is another user.
+    What a dead shop left is removed first. Raises StateInUse when its owner still lives after `patience_s`,
+    or is another user.
     """
     folder = state_folder(shop_port)
-    deadline = time.monotonic() + REAPING_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             folder.mkdir(mode=0o700)

@@ -1,0 +1,159 @@
+"""A real shop, started as users start it, and a hand for its proxies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+PASSWORDS = {"alice": "wonderland", "bob": "builder", "mia": "manager"}
+START_S = 60
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10, every_s: float = 0.1) -> bool:
+    """Whether the condition came true within the time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every_s)
+    return True
+
+
+class RunningShop:
+    """One `demo serve` process and clients for what it runs."""
+
+    def __init__(self, defect: str | None = None) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="demo-test-")
+        self.ready_file = Path(self.folder.name) / "ready.json"
+        self.output = Path(self.folder.name) / "output"
+        command = [sys.executable, "-m", "chaos_locust.demo", "serve", "--ports", "free"]
+        command += ["--ready-file", str(self.ready_file), *(["--defect", defect] if defect else [])]
+        with self.output.open("wb") as output:
+            self.supervisor = subprocess.Popen(command, stdout=output, stderr=output)
+        started = until(lambda: self.ready_file.exists() or self.supervisor.poll() is not None, START_S)
+        if not started or not self.ready_file.exists():
+            self.supervisor.kill()
+            raise RuntimeError(self.output.read_text())
+        self.ready: dict[str, Any] = json.loads(self.ready_file.read_text())
+        self.state = Path(self.ready["env"]["SHOP_STATE"])
+        self.addresses = {p["name"]: p["address"] for p in self.ready["processes"]}
+        self.http = httpx.Client(base_url=self.ready["shop"], timeout=10, trust_env=False)
+        self.api = httpx.Client(base_url=self.ready["proxy_api"], timeout=10, trust_env=False)
+        self._tokens: dict[str, str] = {}
+
+    def pid(self, name: str) -> int:
+        return int((self.state / f"{name}.pid").read_text())
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that the shop consists of, the reaper and PostgreSQL's back-ends too."""
+        return psutil.Process(self.supervisor.pid).children(recursive=True)
+
+    def login(self, user: str) -> dict[str, str]:
+        """Headers of a user."""
+        if user not in self._tokens:
+            reply = self.http.post("/login", json={"user": user, "password": PASSWORDS[user]})
+            self._tokens[user] = reply.raise_for_status().json()["token"]
+        return {"Authorization": f"Bearer {self._tokens[user]}"}
+
+    def order(self, user: str = "alice", product_id: int = 1, **more: Any) -> httpx.Response:
+        body = {"product_id": product_id, "quantity": 1, **more}
+        return self.http.post("/orders", json=body, headers=self.login(user))
+
+    def read_order(self, order_id: str, user: str = "alice") -> httpx.Response:
+        return self.http.get(f"/orders/{order_id}", headers=self.login(user))
+
+    def orders_work(self) -> bool:
+        return self.order().status_code == 201
+
+    def charges(self, reference: str) -> list[dict[str, Any]]:
+        """The payment service's ledger for a reference, asked directly."""
+        reply = httpx.get(f"http://{self.addresses['payments']}/charges", trust_env=False)
+        return [c for c in reply.json()["charges"] if c["reference"] == reference]
+
+    def part(self, name: str) -> dict[str, Any]:
+        part: dict[str, Any] = self.http.get("/health/ready").json()["parts"][name]
+        return part
+
+    @contextmanager
+    def down(self, name: str) -> Iterator[None]:
+        """A proxy disabled."""
+        self.api.post(f"/proxies/{name}", json={"enabled": False}).raise_for_status()
+        try:
+            yield
+        finally:
+            self.api.post(f"/proxies/{name}", json={"enabled": True}).raise_for_status()
+
+    @contextmanager
+    def toxic(self, name: str, kind: str, stream: str = "downstream", **attributes: int) -> Iterator[None]:
+        body = {"name": "test", "type": kind, "stream": stream, "attributes": attributes}
+        self.api.post(f"/proxies/{name}/toxics", json=body).raise_for_status()
+        try:
+            yield
+        finally:
+            self.api.delete(f"/proxies/{name}/toxics/test").raise_for_status()
+
+    def sql(self, query: str) -> Any:
+        """The first value of a query, asked of PostgreSQL directly."""
+        host, port = self.addresses["postgres"].split(":")
+        dsn = f"host={host} port={port} user=shop dbname=shop connect_timeout=5"
+        with psycopg.connect(dsn) as connection:
+            row = connection.execute(query.encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+    def stop(self) -> int:
+        """SIGTERM, as a user would; the exit code."""
+        self.http.close()
+        self.api.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.supervisor.pid, signal.SIGTERM)
+        try:
+            return self.supervisor.wait(30)
+        except subprocess.TimeoutExpired:
+            self.supervisor.kill()
+            raise
+        finally:
+            self.folder.cleanup()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[RunningShop]:
+    """A healthy shop for all tests of a file."""
+    running = RunningShop()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture()
+def start_shop() -> Iterator[Callable[..., RunningShop]]:
+    """Starts shops that are ended after the test, whatever became of them."""
+    started: list[RunningShop] = []
+
+    def start(defect: str | None = None) -> RunningShop:
+        started.append(RunningShop(defect))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture(name="until", scope="session")
+def until_fixture() -> Callable[..., bool]:
+    """Test files cannot import from here, so they get it as a fixture."""
+    return until
