@@ -22,6 +22,7 @@ _REASONS = {
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
     500: "Internal Server Error",
 }  # fmt: skip
+_CLOSE = ("Connection", "close")
 # A longer body goes out in chunks.
 _WHOLE = 2048
 _JSON = "application/json"
@@ -85,16 +86,18 @@ class Api:
         chunked = len(body) > _WHOLE and environ["SERVER_PROTOCOL"] != "HTTP/1.0"
         if reply.status != 204 and not chunked:
             headers.append(("Content-Length", str(len(body))))
-        if "close" in environ.get("HTTP_CONNECTION", "").lower():
-            headers.append(("Connection", "close"))
+        if _CLOSE not in headers and "close" in environ.get("HTTP_CONNECTION", "").lower():
+            headers.append(_CLOSE)
         start_response(f"{reply.status} {_REASONS[reply.status]}", headers)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return []
         # Without a length and as an iterator, the server sends it in chunks.
         return iter((body,)) if chunked else [body]
 
     def _answer(self, environ: dict[str, Any]) -> Reply:
         raw = environ["chaos_locust.raw_path"]
         if re.search("%(?![0-9a-fA-F]{2})", raw):
-            return Reply(400, "400 Bad Request", _TEXT)
+            return Reply(400, "400 Bad Request", _TEXT, (_CLOSE,))
         path = unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
         clean = _clean(path)
         if clean != path:

@@ -58,6 +58,10 @@ def _wrapper_shape() -> Struct:
     return Struct("ToxicWrapper", "toxics.ToxicWrapper", members)
 
 
+# What Go calls the type of an update's body in its errors.
+_UPDATE = 'struct { Attributes interface {} "json:\\"attributes\\""; Toxicity float32 "json:\\"toxicity\\"" }'
+
+
 class ToxicChain:
     """The toxics of a proxy in order of creation. `links` are the live links that edits apply to at once."""
 
@@ -122,7 +126,7 @@ class ToxicChain:
     def _fill(self, body: bytes, settings: Toxic, given: dict[str, Any], members: dict[str, Member]) -> None:
         """Reads the toxic's attributes into `settings` and the other `members` into `given`."""
         attributes = _attributes(settings)
-        shape = Struct("", "struct", {"attributes": Member(_settings_shape(settings)), **members})
+        shape = Struct("", _UPDATE, {"attributes": Member(_settings_shape(settings)), **members})
         given["attributes"] = attributes
         try:
             decode(body, shape, given)

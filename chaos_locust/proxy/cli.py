@@ -21,7 +21,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from chaos_locust.proxy.api import Api
 from chaos_locust.proxy.collection import Collection
-from chaos_locust.proxy.connection import Context
+from chaos_locust.proxy.connection import Context, tune
 from chaos_locust.proxy.metrics import Metrics
 from chaos_locust.proxy.netaddr import bound
 
@@ -119,6 +119,7 @@ def _listen(api: Api, host: str, port: str) -> WSGIServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1024)
+        tune(listener)  # what it accepts inherits this
     except OSError as error:
         why = "already in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise _CannotStart(f"cannot listen on {host}:{port}: {why}") from None

@@ -134,7 +134,7 @@ def _int64(text: str) -> int | None:
 def float32(text: str) -> float | None:
     """The nearest float32 of a JSON number; None if it is too large."""
     try:
-        return float(struct.unpack("f", struct.pack("f", float(text)))[0])
+        return float(struct.unpack("<f", struct.pack("<f", float(text)))[0])
     except OverflowError:
         return None
 
