@@ -97,9 +97,13 @@ def _part_of_one(value: object) -> float:
     return share
 
 
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["200ms", "1.5s"]})
+_DURATION_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["200ms", "1.5s"]}
+)
 
-Name = Annotated[str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
+Name = Annotated[
+    str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})
+]
 Seconds = Annotated[
     float,
     BeforeValidator(_at_least_zero),
@@ -108,14 +112,23 @@ Seconds = Annotated[
     _DURATION_SCHEMA,
 ]
 PositiveSeconds = Annotated[
-    float, BeforeValidator(_positive), _unit(units.parse_duration), PlainSerializer(units.format_duration), _DURATION_SCHEMA
+    float,
+    BeforeValidator(_positive),
+    _unit(units.parse_duration),
+    PlainSerializer(units.format_duration),
+    _DURATION_SCHEMA,
 ]
 Share = Annotated[
     float,
     BeforeValidator(_part_of_one),
     PlainSerializer(units.format_share),
     WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": "%$"}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "%$"},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            ]
+        }
     ),
 ]
 Bytes = Annotated[
@@ -210,6 +223,10 @@ def _message(detail: ErrorDetails, cls: type[Data]) -> str:
             return str(detail["ctx"]["error"])
         case "literal_error":
             return f"'{value}' is not allowed; allowed: {detail['ctx']['expected'].replace(' or ', ', ')}"
+        case "tuple_type" | "list_type":
+            return f"'{str(value)[:60]}' is not a list"
+        case "string_type":
+            return f"'{str(value)[:60]}' is no text"
         case _:
             return f"'{str(value)[:60]}' is not allowed; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 

@@ -73,7 +73,9 @@ class Fault(Data):
         timed = given("at", "at_s")
         if timed == given("when"):
             which = "both are given" if timed else "neither is given"
-            problems.append(Problem("at", f"{which}; give at: (such as 40s) or when: (such as steady for 10s)"))
+            problems.append(
+                Problem("at", f"{which}; give at: (such as 40s) or when: (such as steady for 10s)")
+            )
         lasting = given("for", "duration", "duration_s")
         if cls.instant and lasting:
             problems.append(Problem("for", f"a {cls.kind} happens at once and takes no for:"))

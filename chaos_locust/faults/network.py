@@ -48,7 +48,9 @@ class GradualLatency(ProxyFault):
     """The delay goes from `from` to `latency` during `for`, a step each second."""
 
     kind: ClassVar[str] = "gradual_latency"
-    summary: ClassVar[str] = "delays everything on the link, a step each second, by from up or down to latency"
+    summary: ClassVar[str] = (
+        "delays everything on the link, a step each second, by from up or down to latency"
+    )
     effect_text: ClassVar[str] = "the delay on the link follows the ramp, and the load's bytes went through"
 
     latency_s: Milliseconds = Field(alias="latency")
@@ -125,7 +127,9 @@ class Slicer(ProxyFault):
     def _varies_less_than_its_size(self) -> Self:
         if self.variation_bytes is not None and self.variation_bytes >= self.size_bytes:
             limit = f"give less than size, which is {format_size(self.size_bytes)}"
-            raise refusal([Problem("variation", f"'{format_size(self.variation_bytes)}' is not allowed; {limit}")])
+            raise refusal(
+                [Problem("variation", f"'{format_size(self.variation_bytes)}' is not allowed; {limit}")]
+            )
         return self
 
 

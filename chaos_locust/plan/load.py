@@ -27,7 +27,9 @@ class Step:
         """The level asked for at `t_s`, which lies in this step."""
         if self.start_level == self.end_level:
             return self.start_level
-        return self.start_level + (self.end_level - self.start_level) * (t_s - self.starts_s) / self.duration_s
+        return (
+            self.start_level + (self.end_level - self.start_level) * (t_s - self.starts_s) / self.duration_s
+        )
 
 
 @dataclass(frozen=True, slots=True)

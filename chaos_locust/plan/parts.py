@@ -1,0 +1,147 @@
+"""The parts of a plan that are neither load nor fault: targets, requests and objectives as they are typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from chaos_locust.data import NAME_PATTERN, Data, Share, from_mapping, within
+from chaos_locust.errors import InvalidPlan, Problem
+from chaos_locust.plan.grammar import parse_objective
+from chaos_locust.plan.load import Request
+from chaos_locust.plan.objectives import Objective, RecoveryObjective, Severity
+from chaos_locust.plan.slos import SLOS
+from chaos_locust.units import format_share
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})", re.ASCII)
+
+
+def _address(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ValueError(f"'{value}' is no address; give HOST:PORT, such as 127.0.0.1:5432")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Target(Data):
+    """A named part that faults may touch. `name` is its key in the plan's `targets`.
+
+    Its link: `proxy` names a proxy of the Toxiproxy at `proxy_api`, or one is made that listens at `listen`
+    and passes on to `upstream`. Its process: `pidfile`. It may have both.
+    """
+
+    name: str = Field(default="", exclude=True)
+    proxy: str | None = Field(default=None, min_length=1)
+    upstream: Address | None = None
+    listen: Address | None = None
+    pidfile: str | None = Field(default=None, min_length=1)
+
+    @classmethod
+    def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
+        proxy, upstream, listen, pidfile = (
+            data.get(key) is not None for key in ("proxy", "upstream", "listen", "pidfile")
+        )
+        if proxy and (upstream or listen):
+            return [
+                Problem(
+                    "proxy",
+                    "names a proxy that is there; upstream and listen make one; give one or the other",
+                )
+            ]
+        if upstream != listen:
+            missing = "listen" if upstream else "upstream"
+            return [Problem(missing, "is missing; a proxy is made from upstream and listen together")]
+        if not (proxy or upstream or pidfile):
+            return [Problem("", "gives nothing to touch; give proxy, upstream and listen, or pidfile")]
+        return []
+
+    @property
+    def has_link(self) -> bool:
+        return self.proxy is not None or self.upstream is not None
+
+
+def read_targets(value: object) -> dict[str, Target]:
+    """Raises InvalidPlan with the places of all problems."""
+    if not isinstance(value, Mapping):
+        raise InvalidPlan([Problem("", f"'{value}' is not a mapping; give each target by its name")])
+    targets: dict[str, Target] = {}
+    problems: list[Problem] = []
+    for name, data in value.items():
+        try:
+            if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+                raise InvalidPlan(
+                    [Problem("", f"'{name}' is no name; allowed: such as postgres or payments-db")]
+                )
+            target = from_mapping(Target, data)
+            targets[name] = target if target.name == name else target.model_copy(update={"name": name})
+        except InvalidPlan as error:
+            problems += within(str(name), error.problems)
+    if problems:
+        raise InvalidPlan(problems)
+    return targets
+
+
+class RequestItem(Data):
+    """A request of a plan without a locustfile."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: str = Field(pattern="^/")
+    weight: int = Field(default=1, ge=1)
+    name: str | None = Field(default=None, min_length=1)
+    body: Any = Field(default=None, alias="json")
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+def read_request(value: object) -> Request:
+    if isinstance(value, Request):
+        return value
+    item = from_mapping(RequestItem, value)
+    headers = tuple(item.headers.items())
+    return Request(item.method, item.path, item.weight, item.name, item.body, headers)
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    data = {"method": request.method, "path": request.path, "weight": request.weight, "name": request.name}
+    data |= {"json": request.json, "headers": dict(request.headers)}
+    return {key: value for key, value in data.items() if value is not None and value != {}}
+
+
+class ObjectiveItem(Data):
+    """`{expect: "...", severity: warn}` or `{expect: "...", confidence: 95%}`."""
+
+    expect: str
+    severity: Severity = "error"
+    confidence: Share | None = Field(default=None, lt=1)
+
+
+def read_objective(value: object) -> Objective | RecoveryObjective:
+    """From text or a mapping. Raises ValueError or InvalidPlan."""
+    if isinstance(value, Mapping):
+        if "expect" not in value:
+            raise ValueError(f"'{value}' has no expect:; an objective with a colon in it has to be in quotes")
+        item = from_mapping(ObjectiveItem, value)
+        return parse_objective(item.expect, item.severity, item.confidence)
+    if not isinstance(value, Objective | RecoveryObjective):
+        return parse_objective(value)  # type: ignore[arg-type]
+    if read_objective(objective_to_json(value)) != value:
+        raise ValueError(f"its text does not say what it is: {value.text}")
+    return value
+
+
+def objective_to_json(objective: Objective | RecoveryObjective) -> str | dict[str, str]:
+    data = {"expect": objective.text}
+    if objective.severity != "error":
+        data["severity"] = objective.severity
+    if isinstance(objective, Objective) and objective.confidence is not None:
+        data["confidence"] = format_share(objective.confidence)
+    return objective.text if len(data) == 1 else data
+
+
+def named_slo(name: str) -> tuple[Objective | RecoveryObjective, ...]:
+    return tuple(parse_objective(text) for text in SLOS[name])
