@@ -38,7 +38,8 @@ from chaos_locust.judge.layout import plan_layout
 from chaos_locust.judge.verdict import Verdict
 from chaos_locust.leases.client import Guardian
 from chaos_locust.locust_plugin.master import LoadMaster
-from chaos_locust.locust_plugin.watch import Watch
+from chaos_locust.locust_plugin.messages import epoch_clock
+from chaos_locust.watch import Watch
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.terminal import render
@@ -73,6 +74,7 @@ class ChaosRun:
         self.effects: dict[str, EffectSeen] = {}
         self.watch: Watch | None = None
         self._environment = environment
+        self._clock = epoch_clock()
         self._on_figures = on_figures
         self._layout = plan_layout(plan)
         self._journal = Journal(folder / JOURNAL_NAME, self._layout, lambda: self.now_s)
@@ -89,8 +91,8 @@ class ChaosRun:
 
     @property
     def now_s(self) -> float:
-        """Seconds since the start instant; negative before it."""
-        return time.time() - (self._start_epoch_s if self._start_epoch_s is not None else time.time())
+        """Seconds since the start instant; 0 as long as it is not agreed, negative just before it."""
+        return 0.0 if self._start_epoch_s is None else self._clock() - self._start_epoch_s
 
     @property
     def active_faults(self) -> tuple[str, ...]:
