@@ -63,7 +63,10 @@ class Connection:
         if self._closed:
             return
         for i, address in enumerate(addresses):
-            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            try:
+                sock = socket.socket(address.family, socket.SOCK_STREAM)
+            except OSError:  # no more descriptors
+                break
             sock.setblocking(False)
             tune(sock)
             code = sock.connect_ex((address.host or "127.0.0.1", address.port))

@@ -60,7 +60,7 @@ class Proxy:
         tune(self._listener)  # what it accepts inherits this
         self.listen = bound(self._listener)
         self.enabled = True
-        self._addresses = []
+        self._addresses, self._resolving = [], None
         self._watcher = self.context.loop.io(self._listener.fileno(), _READ)
         self._watcher.start(self._acceptable)
 
@@ -136,18 +136,17 @@ class Proxy:
             self._resolving.append(connection)
         else:
             self._resolving = [connection]
-            gevent.spawn(self._resolve, self.upstream)
+            gevent.spawn(self._resolve, self.upstream, self._resolving)
 
-    def _resolve(self, upstream: str) -> None:
+    def _resolve(self, upstream: str, waiting: list[Connection]) -> None:
         # A name may take its time, and the loop must not wait for it: this alone needs a greenlet.
         try:
             addresses = resolve(upstream, self._resolver)
         except AddressError as error:
             _LOG.warning("proxy %s has no upstream: dial tcp: %s", self.name, error)
             addresses = []
-        waiting, self._resolving = self._resolving or [], None
-        if upstream == self.upstream:
-            self._addresses = addresses
+        if self._resolving is waiting:  # else the proxy was started anew meanwhile, maybe for another one
+            self._addresses, self._resolving = addresses, None
         for connection in waiting:
             connection.dial(addresses)
 

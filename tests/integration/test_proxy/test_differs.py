@@ -73,14 +73,21 @@ VALUES = [
     [1],
     {"a": 1},
 ]
-TOXICITIES = ["1", "0", "0.5", "-1", "2", "0.1", "1e-7", "1e-6", "123456789", "1e20", "1e21", "3e38", "1e39", "1e-50",
-              "0.30000001192092896", "-0", "16777217", "1.0E+2", "true", '"1"', "null", "[]", "01", "1.", ".5", "-", "+1"]  # fmt: skip
+TOXICITIES = ["1", "0", "0.5", "-1", "2", "0.1", "1e-7", "1e-6", "123456789", "1e20", "1e21", "3e38",
+"1e39", "1e-50",
+              "0.30000001192092896", "-0", "16777217", "1.0E+2", "true", '"1"', "null", "[]", "01", "1.",
+              ".5", "-", "+1"]  # fmt: skip
 BROKEN = [
-    b"", b" ", b"{", b"}", b"{bad", b"[", b"]", b"nul", b"nulL", b"tru", b"trux", b"falze", b"nxll", b'"', b'"a', b'"\\', b'"\\x"', b'"\\u12g4"',
-    b'"\x01"', b'"\t"', b"-", b"-a", b"1.a", b"1ea", b"1e+", b"0123", b"5x", b"null", b"true", b"5", b'"s"', b"[]", b"{}", b"{}x", b"{} {}",
-    b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a":1 "b"}', b"{'a':1}", b'{"a" 1}', b"[1 2]", b"[1,]", b"[,]", b"\xef\xbb\xbf{}", b"\xff", b"\x80{}",
-    b"\xc2\xa0", b"\xc2\xad", b"\\", b'{"name":"\xff\xe2\x82"}', b'{"name":"\\ud800x","upstream":"\\ud83d\\ude00"}',
-    b'{"name":"\\u0000\\b\\f\\/","upstream":"u","listen":"127.0.0.1:0","enabled":false}', b"[" * 10001, b"\x7f", b"\n\t 'x", b"\r\n",
+    b"", b" ", b"{", b"}", b"{bad", b"[", b"]", b"nul", b"nulL", b"tru", b"trux", b"falze", b"nxll", b'"',
+    b'"a', b'"\\', b'"\\x"', b'"\\u12g4"',
+    b'"\x01"', b'"\t"', b"-", b"-a", b"1.a", b"1ea", b"1e+", b"0123", b"5x", b"null", b"true", b"5", b'"s"',
+    b"[]", b"{}", b"{}x", b"{} {}",
+    b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a":1 "b"}', b"{'a':1}", b'{"a" 1}', b"[1 2]", b"[1,]", b"[,]",
+    b"\xef\xbb\xbf{}", b"\xff", b"\x80{}",
+    b"\xc2\xa0", b"\xc2\xad", b"\\", b'{"name":"\xff\xe2\x82"}',
+    b'{"name":"\\ud800x","upstream":"\\ud83d\\ude00"}',
+    b'{"name":"\\u0000\\b\\f\\/","upstream":"u","listen":"127.0.0.1:0","enabled":false}', b"[" * 10001,
+    b"\x7f", b"\n\t 'x", b"\r\n",
 ]  # fmt: skip
 
 
@@ -94,9 +101,11 @@ class Commands:
         return self.rng.choice(NAMES[:4] if self.rng.random() < 0.8 else NAMES)
 
     def listen(self) -> str:
-        odd = ["", "x", ":99999", "127.0.0.1:http_", "127.0.0.1:-1", "1:2:3", "[::1", "[::1]", "[::1]x:1", "[::1]:1:2",
+        odd = ["", "x", ":99999", "127.0.0.1:http_", "127.0.0.1:-1", "1:2:3", "[::1", "[::1]", "[::1]x:1",
+        "[::1]:1:2",
                "192.0.2.1:{port0}", "]:1", "a[b:1", "127.0.0.1:", "127.0.0.1:0", ":0", "0.0.0.0:0", "[::]:0",
-               "::1:0", "127.0.0.1:99999999999999999999", "+:5", "localhost:0", "[::ffff:127.0.0.1]:0"]  # fmt: skip
+               "::1:0", "127.0.0.1:99999999999999999999", "+:5", "localhost:0",
+               "[::ffff:127.0.0.1]:0"]  # fmt: skip
         usual = f"127.0.0.1:{{port{self.rng.randrange(4)}}}"
         return usual if self.rng.random() < 0.8 else self.rng.choice(odd)
 
@@ -154,13 +163,16 @@ class Commands:
             (4, "DELETE", toxic, None),
             (3, "GET", f"{proxy}/toxics", None),
             (5, "GET", "/proxies", None),
-            (5, "POST", "/populate", self.body(json.dumps([self.proxy() for _ in range(rng.randrange(4))]).encode())),
+            (5, "POST", "/populate",
+            self.body(json.dumps([self.proxy() for _ in range(rng.randrange(4))]).encode())),
             (1, "POST", "/populate", json.dumps([self.proxy(), rng.choice(VALUES)]).encode()),
             (1, "POST", "/reset", rng.choice([None, b"{bad"])),
             (2, rng.choice(["GET", "PUT", "HEAD", "OPTIONS", "DELETE", "POST"]),
-             rng.choice(["/", "//", "/proxies/", "//proxies", "/proxies//a", "/proxies/./a", "/proxies/../version",
+             rng.choice(["/", "//", "/proxies/", "//proxies", "/proxies//a", "/proxies/./a",
+             "/proxies/../version",
                          "/version", "/metrics", "/reset", "/populate", "/proxies/a/toxics/", "/proxies/%zz",
-                         "/proxies?x=1", "/version?a//b", "/proxies/a/toxics/t/u", "/%70roxies", "/proxies/a%2Ftoxics",
+                         "/proxies?x=1", "/version?a//b", "/proxies/a/toxics/t/u", "/%70roxies",
+                         "/proxies/a%2Ftoxics",
                          "/proxies/%ff", "/proxies/a//?q=%2F"]), None),
         ]  # fmt: skip
         weights = [choice[0] for choice in choices]
