@@ -99,7 +99,8 @@ class Journal:
         """Append a change of the window of (due second, request name)."""
         data = window.to_json()
         for texts in ("failed", "errors_sample"):
-            data[texts] = _redact_keys(data.get(texts, {}))
+            if texts in data:
+                data[texts] = _redact_keys(data[texts])
         key = {"second": due_second, "name": redact_text(name)}
         self._append({"kind": "window", "t_s": self._clock(), **key, "data": data})
 
