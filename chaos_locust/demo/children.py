@@ -24,7 +24,7 @@ class Reaper:
         command = [sys.executable, "-m", "chaos_locust.demo.reaper"]
         # It holds the lock on the state folder too, so that the folder stays taken until it has finished.
         self._process = subprocess.Popen(
-            [*command, str(state), str(database.executable), str(database.data)],
+            [*command, str(state), str(database.programs), str(database.data)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[lock], start_new_session=True,
             cwd="/", env=_import_from_here(os.environ), text=True,
         )  # fmt: skip
@@ -73,15 +73,23 @@ class Child:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+        """Start it in a session of its own, so that Ctrl-C reaches the supervisor alone.
+
+        It waits for a line before it becomes what it is to be. If the supervisor is killed before the
+        reaper knows of it, the line never comes and it ends.
+        """
         what = self._specification
+        waiting = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                what.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=what.folder,
+                [*waiting, *what.command], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=what.folder,
                 env=what.environment or _import_from_here(os.environ), **as_user(what.user),
                 start_new_session=True,
             )  # fmt: skip
         self._reaper.watch(self.name, self._process.pid)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as line:  # killed already
+            line.write(b"go\n")
         written = self.pidfile.with_suffix(".new")
         written.write_text(f"{self._process.pid}\n")
         written.replace(self.pidfile)

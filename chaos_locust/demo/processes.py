@@ -72,8 +72,8 @@ def with_descendants(roots: Iterable[Identity]) -> set[Identity]:
     return found
 
 
-def running_in(executable: Path, folder: Path) -> set[Identity]:
-    """Processes of that executable with that working folder.
+def running_in(programs: Path, folder: Path) -> set[Identity]:
+    """Processes that run one of those programs (a folder of them) in that working folder.
 
     PostgreSQL's back-ends outlive a killed postmaster while they are stopped, and then nobody is their
     parent any more; but they all sit in the data folder.
@@ -83,7 +83,7 @@ def running_in(executable: Path, folder: Path) -> set[Identity]:
         try:
             if name.isdigit() and os.readlink(f"/proc/{name}/cwd") == str(folder):
                 identity = identify(int(name))
-                if identity and os.readlink(f"/proc/{name}/exe") == str(executable):
+                if identity and Path(os.readlink(f"/proc/{name}/exe")).parent == programs:
                     found.add(identity)
         except OSError:  # gone meanwhile, or another user's
             continue

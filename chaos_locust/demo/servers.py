@@ -87,10 +87,6 @@ class Postgres:
     data: Path
     user: str | None  # None: whoever runs the supervisor
 
-    @property
-    def executable(self) -> Path:
-        return self.programs / "postgres"
-
     def initialise(self) -> None:
         """Make the data folder with the schema and the products. Raises CalledProcessError."""
         self.data.mkdir(mode=0o700)
@@ -105,13 +101,14 @@ class Postgres:
 
     def command(self, port: int) -> list[str]:
         options = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
-        return [str(self.executable), "-D", str(self.data), "-p", str(port), *options]
+        return [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(port), *options]
 
     def _run(self, command: list[str], text: str = "") -> None:
         program = str(self.programs / command[0])
         subprocess.run(
             [program, *command[1:]], input=text, **as_user(self.user), cwd=self.data,
             env=minimal_environment(), check=True, capture_output=True, text=True,
+            start_new_session=True,
         )  # fmt: skip
 
 

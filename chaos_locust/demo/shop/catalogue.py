@@ -36,8 +36,11 @@ _PRICE = "UPDATE products SET price_cents = $2 WHERE id = $1 RETURNING id, name,
 T = TypeVar("T")
 
 
-class CacheLost(Exception):
-    """The cache does not answer. Only with the defect `cache-required` does it reach a client: as a 500."""
+class CacheLost(ShopError):
+    """The cache does not answer. Only with the defect `cache-required` does it reach a client."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(500, "internal_error", detail)
 
 
 class Cache:

@@ -139,7 +139,7 @@ def shop() -> Iterator[RunningShop]:
     assert running.stop() == 0
 
 
-@pytest.fixture()
+@pytest.fixture
 def start_shop() -> Iterator[Callable[..., RunningShop]]:
     """Starts shops that are ended after the test, whatever became of them."""
     started: list[RunningShop] = []
