@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from gevent import get_hub
 from gevent.event import Event
@@ -38,6 +39,7 @@ class Pool:
         self._drop_after_s = drop_after_s
         self._reserve = reserve
         self._now = now
+        self._closed = False
         self._waiting: deque[float] = deque()
         self._idle: deque[_Place] = deque()
 
@@ -65,7 +67,7 @@ class Pool:
 
     def hand_out(self) -> None:
         """Gives waiting arrivals to idle users and drops those that have waited too long."""
-        oldest_s = self._now() - self._drop_after_s
+        oldest_s = inf if self._closed else self._now() - self._drop_after_s
         waiting, idle = self._waiting, self._idle
         while waiting:
             if waiting[0] < oldest_s:
@@ -86,6 +88,11 @@ class Pool:
             due_s = self._wait()
         self.busy += 1
         return self._recorder.take(due_s)
+
+    def close(self) -> None:
+        """The run is over: what no user has taken by now is dropped."""
+        self._closed = True
+        self.hand_out()
 
     def done(self) -> None:
         """The user has ended what it did for its arrival."""
