@@ -11,30 +11,51 @@ from pathlib import Path
 from time import monotonic
 
 from chaos_locust.demo.processes import identify
-from chaos_locust.demo.servers import Postgres, as_user
+from chaos_locust.demo.servers import as_user
 from chaos_locust.demo.settings import Settings
+from chaos_locust.demo.state import CLAIMED, StateInUse
 
 RESTART_S = 1.5  # long enough for the outage to be seen
 
 
 class Reaper:
-    """Ends all children when the supervisor ends, however that happens: see reaper.py."""
+    """Owns the state folder, and ends all children when the supervisor ends, however that happens.
 
-    def __init__(self, state: Path, database: Postgres, lock: int) -> None:
-        command = [sys.executable, "-m", "chaos_locust.demo.reaper"]
-        # It holds the lock on the state folder too, so that the folder stays taken until it has finished.
+    Its other side is reaper.py. Raises StateInUse if the folder is somebody else's.
+    """
+
+    def __init__(self, shop_port: int) -> None:
         self._process = subprocess.Popen(
-            [*command, str(state), str(database.programs), str(database.data)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[lock], start_new_session=True,
-            cwd="/", env=_import_from_here(os.environ), text=True,
+            [sys.executable, "-m", "chaos_locust.demo.reaper", str(shop_port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd="/",
+            env=_import_from_here(os.environ), text=True,
         )  # fmt: skip
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            answer = output.readline().strip()
+        if answer != CLAIMED:
+            self.finish()
+            raise StateInUse(answer)
+
+    def __enter__(self) -> Reaper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def watch(self, name: str, pid: int) -> None:
         """Entrust it with a child that was just started and has not been waited for."""
         identity = identify(pid)
         assert identity is not None
+        self._tell(f"child {name} {identity.pid} {identity.started}")
+
+    def watch_programs(self, folder: Path) -> None:
+        """Entrust it with what runs PostgreSQL's programs in its data folder."""
+        self._tell(f"programs {folder}")
+
+    def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{identity.pid} {identity.started} {name}\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
     def finish(self) -> None:

@@ -1,8 +1,9 @@
-"""Ends all processes of a shop and removes its state, however the supervisor ended.
+"""Owns the state folder of a shop and ends all its processes, however the supervisor ends.
 
-A process of its own session that reads from a pipe the supervisor holds: one line `pid start name` for
-each child. End of file means that the supervisor is gone, by kill -9 too. Arguments: state folder, then
-the folders of PostgreSQL's programs and data.
+A process of its own session. It claims the folder, says so (or why not) on its standard output, and then
+reads from a pipe that the supervisor holds: `child NAME PID START` for each process that is started, and
+`programs FOLDER`, where PostgreSQL's are. End of file means that the supervisor is gone, by kill -9 too.
+Argument: the port of the shop.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from chaos_locust.demo.processes import Identity, running_in, wait_gone, with_descendants
+from chaos_locust.demo.state import CLAIMED, StateInUse, claim
 
 REMOVING_S = 5
 IPC_RMID = 0
@@ -55,15 +57,23 @@ def remove_shared_memory(data: Path) -> None:
             ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)
 
 
-def main(arguments: list[str]) -> None:
+def main(port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    children = []
-    for line in sys.stdin:
-        pid, started, name = line.split()
-        children.append((name, Identity(int(pid), int(started))))
-    reap(children, *map(Path, arguments))
+    try:
+        with claim(port) as state:
+            print(CLAIMED, flush=True)
+            programs, children = Path(), []
+            for line in sys.stdin:
+                match line.rstrip("\n").split(" "):
+                    case ["programs", *words]:
+                        programs = Path(" ".join(words))
+                    case ["child", name, pid, started]:
+                        children.append((name, Identity(int(pid), int(started))))
+            reap(children, state, programs, state / "postgres")
+    except StateInUse as error:
+        print(error, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]))

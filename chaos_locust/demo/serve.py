@@ -24,8 +24,8 @@ from chaos_locust.demo.servers import (
     postgres,
     valkey_command,
 )
-from chaos_locust.demo.settings import DEFECTS, HOST, Ports, Settings, free_ports
-from chaos_locust.demo.state import StateInUse, claim
+from chaos_locust.demo.settings import DEFECTS, HOST, Ports, Settings, free_ports, state_folder
+from chaos_locust.demo.state import StateInUse
 
 POLL_S = 0.1
 STARTUP_S = 60
@@ -53,11 +53,11 @@ def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
         return _refuse(f"port {taken} is in use; end what uses it, or take --ports free")
     try:
         check_packages()
-        with _stop_signals() as stop, claim(chosen.shop) as (state, lock):
-            settings = Settings(state, chosen, defect)
+        with _stop_signals() as stop, Reaper(chosen.shop) as reaper:
+            settings = Settings(state_folder(chosen.shop), chosen, defect)
             settings.write()
             try:
-                Supervisor(settings, lock, stop).run(ready_file)
+                Supervisor(settings, reaper, stop).run(ready_file)
             finally:
                 if ready_file:
                     ready_file.unlink(missing_ok=True)
@@ -90,12 +90,13 @@ def _stop_signals() -> Iterator[Event]:
 class Supervisor:
     """All the processes of one shop."""
 
-    def __init__(self, settings: Settings, lock: int, stop: Event) -> None:
+    def __init__(self, settings: Settings, reaper: Reaper, stop: Event) -> None:
         self._settings = settings
         self._stop = stop
         self._database = postgres(settings.state)
         cache = valkey_command(settings.ports.cache)
-        self._reaper = Reaper(settings.state, self._database, lock)
+        self._reaper = reaper
+        reaper.watch_programs(self._database.programs)
         self._untold = False  # whether a new proxy still has to be told what to forward
         self._children: list[Child] = []
         for specification in specifications(settings, self._database, cache):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chaos_locust.demo.settings import state_folder
 
+CLAIMED = "claimed"  # what the reaper says once it has the folder
 REAPING_S = 10  # a shop that was just killed may still be being cleaned up
 
 
@@ -20,8 +21,8 @@ class StateInUse(Exception):
 
 
 @contextmanager
-def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[tuple[Path, int]]:
-    """A fresh state folder and the descriptor of its lock; removed at the end.
+def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[Path]:
+    """A fresh state folder, locked; removed at the end.
 
     What a dead shop left is removed first. Raises StateInUse when its owner still lives after `patience_s`,
     or is another user.
@@ -40,7 +41,7 @@ def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[tuple[Path,
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder, lock
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

@@ -97,7 +97,16 @@ def test_back_ends_that_outlive_a_killed_postmaster_are_ended_too(start_shop, un
 
 @pytest.mark.parametrize(
     "reached",
-    ["lock", "settings.json", "proxy.pid", "postgres", "postgres/PG_VERSION", "postgres.pid", "shop.pid"],
+    [
+        ".",
+        "lock",
+        "settings.json",
+        "proxy.pid",
+        "postgres",
+        "postgres/PG_VERSION",
+        "postgres.pid",
+        "shop.pid",
+    ],
 )
 def test_nothing_is_left_when_the_supervisor_is_killed_while_it_starts(until, reached):
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +131,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed_while_it_starts(until, re
             ]
 
         assert until(lambda: not left(), timeout_s=15)
-        assert os.listdir(folder) == []
+        assert until(lambda: os.listdir(folder) == [], timeout_s=15)
 
 
 def test_only_its_own_processes_are_ended(start_shop, until):
@@ -167,7 +176,7 @@ def test_the_folder_of_a_dead_shop_is_replaced_and_that_of_a_living_one_is_not(t
     folder.mkdir()
     (folder / "lock").touch()
     (folder / "shop.pid").write_text("1")
-    with claim(8000) as (state, _):
+    with claim(8000) as state:
         assert state == folder
         assert not (folder / "shop.pid").exists()
         with pytest.raises(StateInUse, match="belongs to a shop that is running"), claim(8000, patience_s=0):
