@@ -69,7 +69,11 @@ class _State:
     @property
     def open(self) -> bool:
         """It still has to be injected or reverted."""
-        return self.state not in _OVER if not self.fault.instant else self.injected_s is None and self.state not in _OVER
+        return (
+            self.state not in _OVER
+            if not self.fault.instant
+            else self.injected_s is None and self.state not in _OVER
+        )
 
 
 @dataclass(slots=True)

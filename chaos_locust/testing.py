@@ -97,7 +97,9 @@ class MemoryBackend:
 Target = Callable[[float, tuple[str, ...]], Answer]
 
 
-def run_plan(plan: Plan, target: Target, backend: MemoryBackend | None = None, name: str = "GET /") -> Verdict:
+def run_plan(
+    plan: Plan, target: Target, backend: MemoryBackend | None = None, name: str = "GET /"
+) -> Verdict:
     """Rehearses `plan` against `target(due_s, names of the faults that act)`, and judges it.
 
     Every arrival is one request called `name`. Raises InvalidPlan for a plan without an open workload.
@@ -109,7 +111,13 @@ class _Rehearsal:
     def __init__(self, plan: Plan, target: Target, backend: MemoryBackend, name: str) -> None:
         if plan.load is None or plan.load.workload != "open":
             raise InvalidPlan([Problem("load", "a rehearsal needs a load with rates, such as rate: 50/s")])
-        self._plan, self._load, self._target, self._backend, self._name = plan, plan.load, target, backend, name
+        self._plan, self._load, self._target, self._backend, self._name = (
+            plan,
+            plan.load,
+            target,
+            backend,
+            name,
+        )
         self._layout = plan_layout(plan)
         self._clock = FakeClock()
         self._conductor = Conductor(plan, plan.load.duration_s)

@@ -42,7 +42,9 @@ def version(
 def run(arguments: Sequence[str]) -> int:
     """Carries out one command; returns its exit code."""
     try:
-        result = typer.main.get_command(app).main(list(arguments), prog_name="chaos-locust", standalone_mode=False)
+        result = typer.main.get_command(app).main(
+            list(arguments), prog_name="chaos-locust", standalone_mode=False
+        )
     except ChaosError as error:
         print(f"chaos-locust: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -16,7 +16,9 @@ from chaos_locust.reports.checked import render_checked
 
 def check(
     plan: Annotated[Path, typer.Argument(help="The plan, a YAML file.")],
-    offline: Annotated[bool, typer.Option("--offline", help="Look at the plan alone, not at the world.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Look at the plan alone, not at the world.")
+    ] = False,
     results: Annotated[Path, typer.Option(help="The folder that the reports would go to.")] = Path("results"),
 ) -> None:
     """Show every problem of a plan, its steps and faults with their times, and what they would touch."""

@@ -42,7 +42,9 @@ def serve(
     try:
         from chaos_locust.demo import serve as serve_shop
     except ImportError as error:
-        raise PreflightFailed([Problem("", f"the demo needs an extra: pip install 'chaos-locust[demo]' ({error})")]) from error
+        raise PreflightFailed(
+            [Problem("", f"the demo needs an extra: pip install 'chaos-locust[demo]' ({error})")]
+        ) from error
     raise typer.Exit(serve_shop(defect, ready_file, ports))
 
 
@@ -52,12 +54,17 @@ def run_demo(results: Path, defect: str | None) -> int:
         ready_file = Path(folder) / "ready.json"
         command = [sys.executable, "-m", "chaos_locust.demo", "serve", "--ports", "free"]
         command += ["--ready-file", str(ready_file), *(["--defect", defect] if defect else [])]
-        typer.echo("Starting the shop: PostgreSQL, Valkey, payments, identity, the proxy and the shop itself.", err=True)
+        typer.echo(
+            "Starting the shop: PostgreSQL, Valkey, payments, identity, the proxy and the shop itself.",
+            err=True,
+        )
         shop = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             ready = _wait_until_ready(shop, ready_file)
             typer.echo(f"The shop answers at {ready['shop']}. The run takes about a minute.", err=True)
-            run = locust_command(shipped_plan("demo.yaml"), results, environ := {**os.environ, **ready["env"]})
+            run = locust_command(
+                shipped_plan("demo.yaml"), results, environ := {**os.environ, **ready["env"]}
+            )
             return subprocess.run(run, env=environ, check=False).returncode
         finally:
             shop.terminate()

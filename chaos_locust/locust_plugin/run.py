@@ -39,11 +39,11 @@ from chaos_locust.judge.verdict import Verdict
 from chaos_locust.leases.client import Guardian
 from chaos_locust.locust_plugin.master import LoadMaster
 from chaos_locust.locust_plugin.messages import epoch_clock
-from chaos_locust.watch import Watch
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.terminal import render
 from chaos_locust.reports.write import write_all
+from chaos_locust.watch import Watch
 
 logger = logging.getLogger("chaos_locust")
 
@@ -73,7 +73,6 @@ class ChaosRun:
         self.fault_states: dict[str, FaultEvent] = {}
         self.effects: dict[str, EffectSeen] = {}
         self.watch: Watch | None = None
-        self._environment = environment
         self._clock = epoch_clock()
         self._on_figures = on_figures
         self._layout = plan_layout(plan)
@@ -88,6 +87,7 @@ class ChaosRun:
         self._finished = Signal()
         self._finishing = False
         self._guardian_was_lost = False
+        self._flag_before = bool(locust_log.unhandled_greenlet_exception)  # Locust never takes it back
 
     @property
     def now_s(self) -> float:
@@ -109,13 +109,13 @@ class ChaosRun:
         if self.plan.faults:
             self._guardian.start()
         self._start_epoch_s = self._load.begin()
-        if self.plan.faults:
-            self._guardian.begin(self._start_epoch_s)
         header = self._header(self._start_epoch_s)
-        self.watch = Watch(self.plan, self._layout, header)
         self._journal.write(header)
+        self.watch = Watch(self.plan, self._layout, header)
         for event in self._early:
             self._on_event(event)
+        if self.plan.faults:
+            self._guardian.begin(self._start_epoch_s)
         self._conduct()
 
     def interrupt(self, reason: EndReason, detail: str) -> None:
@@ -206,7 +206,9 @@ class ChaosRun:
         t_s = float(message.get("epoch_s", time.time())) - (self._start_epoch_s or time.time())
         if name == "guardian_lost":
             self._guardian_was_lost = True
-            self._on_event(Note(t_s, "guardian", "the guardian died; the run ends and a new one undoes its faults"))
+            self._on_event(
+                Note(t_s, "guardian", "the guardian died; the run ends and a new one undoes its faults")
+            )
             self.interrupt("guardian_lost", "the guardian process died")
         elif name == "effect":
             self._on_event(
@@ -248,7 +250,9 @@ class ChaosRun:
         self._guardian.close(UNDO_LIMIT_S)
         for name, last in self.fault_states.items():
             if last.state in ("due", "asked", "active", "revert_asked") and not self.plan.fault(name).instant:
-                self._on_event(FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone"))
+                self._on_event(
+                    FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone")
+                )
 
     def _header(self, start_epoch_s: float) -> RunStarted:
         return RunStarted(
@@ -267,14 +271,13 @@ class ChaosRun:
         )
 
     def _ended(self, reason: EndReason, detail: str) -> RunEnded:
-        runner = self._environment.runner
-        raised = sum(row["count"] for row in runner.exceptions.values()) if runner is not None else 0
+        here = bool(locust_log.unhandled_greenlet_exception) and not self._flag_before
         return RunEnded(
             self.now_s,
             reason,
             detail,
-            locust_exceptions=raised,
-            listener_failed=bool(locust_log.unhandled_greenlet_exception),
+            locust_exceptions=self._load.exceptions,
+            listener_failed=here or self._load.listener_failed,
         )
 
 

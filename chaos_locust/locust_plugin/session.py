@@ -14,16 +14,18 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from chaos_locust.errors import ChaosError, InvalidPlan, PreflightFailed, Problem
-from chaos_locust.judge.verdict import EXIT_CRASH, EXIT_CODES, EXIT_DIRTY, EXIT_USAGE, Outcome
 from chaos_locust.backends.preflight import preflight
+from chaos_locust.errors import ChaosError, InvalidPlan, Problem
+from chaos_locust.judge.verdict import EXIT_CODES, EXIT_CRASH, EXIT_DIRTY, EXIT_USAGE, Outcome
 from chaos_locust.locust_plugin.run import ChaosRun, new_folder
-from chaos_locust.locust_plugin.shapes import PlanShape
+from chaos_locust.locust_plugin.shapes import LoadShape, PlanShape
 from chaos_locust.locust_plugin.users import adopt_requests
 from chaos_locust.locust_plugin.webui import ChaosTab
 from chaos_locust.plan.check import check_plan
-from chaos_locust.plan.documents import load_plan, parse_load_option
+from chaos_locust.plan.documents import load_plan
+from chaos_locust.plan.load import Load
 from chaos_locust.plan.model import Plan
+from chaos_locust.plan.steps import parse_load_option
 from chaos_locust.reports.live import LiveLine
 
 logger = logging.getLogger("chaos_locust")
@@ -47,8 +49,9 @@ class Session:
         self._tab: ChaosTab | None = None
 
     def open(self) -> None:
-        """Listener of `init`. Without a plan and without a load from the options nothing changes."""
-        if self.options.chaos_plan is None and self.options.chaos_load is None:
+        """Listener of `init`. Without a plan, a load from the options or a shape of ours nothing changes."""
+        own_shape = isinstance(self.environment.shape_class, LoadShape)
+        if self.options.chaos_plan is None and self.options.chaos_load is None and not own_shape:
             return
         try:
             self.plan = self._checked_plan()
@@ -62,7 +65,6 @@ class Session:
     def _checked_plan(self) -> Plan:
         """Raises InvalidPlan and PreflightFailed, each with every problem that can be found now."""
         plan = self._read_plan()
-        self._one_source_of_load(plan)
         checked = check_plan(plan)
         for warning in checked.warnings:
             logger.warning("%s", warning)
@@ -72,39 +74,43 @@ class Session:
         return plan
 
     def _read_plan(self) -> Plan:
-        options = self.options
+        options, changes = self.options, dict[str, Any]()
         if options.chaos_plan is not None:
             plan = load_plan(Path(options.chaos_plan), os.environ)
         else:
-            plan = Plan(name="load from the options", host=self.environment.host)
-        changes: dict[str, Any] = {}
-        if options.chaos_load is not None:
-            if plan.load is not None:
-                raise InvalidPlan([Problem("--chaos-load", "the plan has a load of its own (load:); give one of the two")])
-            changes["load"] = parse_load_option(options.chaos_load)
-        if self.environment.host:
-            changes["host"] = self.environment.host  # what was typed counts more than the plan
-        if changes:
-            plan = plan.model_copy(update=changes)
-        if plan.host is None:
-            hosts = {user.host for user in self.environment.user_classes if user.host}
-            if not hosts:
-                raise InvalidPlan([Problem("host", "missing; give it in the plan, with --host, or in the User class")])
-            plan = plan.model_copy(update={"host": sorted(hosts)[0]})
-        return plan
-
-    def _one_source_of_load(self, plan: Plan) -> None:
-        if plan.load is None:
-            return
-        sources = []
-        if self.environment.shape_class is not None:
-            sources.append(f"the shape {type(self.environment.shape_class).__name__} in the locustfile")
-        typed = {"--users": "num_users", "--spawn-rate": "spawn_rate", "--run-time": "run_time"}
-        sources += [option for option, name in typed.items() if getattr(self.options, name, None) is not None]
-        if sources:
+            plan = Plan(name="load without a plan")
+        loads = self._loads(plan)
+        if len(loads) > 1:
+            sources = " and ".join(loads)
             raise InvalidPlan(
-                [Problem("load", f"the plan's load and {', '.join(sources)} are two sources of load; give one of them")]
+                [Problem("load", f"{sources} are more than one source of load; give one of them")]
             )
+        changes["load"] = next(iter(loads.values()), None)
+        hosts = sorted({user.host for user in self.environment.user_classes if user.host})
+        # what was typed counts more than the plan, the plan more than the User classes
+        changes["host"] = self.environment.host or plan.host or next(iter(hosts), None)
+        if changes["host"] is None:
+            raise InvalidPlan(
+                [Problem("host", "missing; give it in the plan, by --host, or in the User class")]
+            )
+        return plan.model_copy(update=changes)
+
+    def _loads(self, plan: Plan) -> dict[str, Load | None]:
+        """Every source of load that was given, by how a person would call it. None: Locust's own."""
+        loads: dict[str, Load | None] = {}
+        if plan.load is not None:
+            loads["load: in the plan"] = plan.load
+        if self.options.chaos_load is not None:
+            loads["--chaos-load"] = parse_load_option(self.options.chaos_load)
+        shape = self.environment.shape_class
+        if shape is not None:
+            load = shape.load if isinstance(shape, LoadShape) else None
+            loads[f"the shape {type(shape).__name__} in the locustfile"] = load
+        typed = {"--users": "num_users", "--spawn-rate": "spawn_rate", "--run-time": "run_time"}
+        given = [option for option, name in typed.items() if getattr(self.options, name, None) is not None]
+        if given:
+            loads["/".join(given)] = None
+        return loads
 
     def _refuse(self, error: ChaosError) -> None:
         """Nothing was started: says why, sends waiting workers home, and ends the process with 2."""
@@ -127,7 +133,9 @@ class Session:
         if plan.requests:
             adopt_requests(environment, plan.requests)
         if plan.load is not None:
-            environment.shape_class = PlanShape(self._drive)
+            if not isinstance(environment.shape_class, LoadShape):
+                environment.shape_class = PlanShape()
+            environment.shape_class.drive = self._drive
             environment.shape_class.runner = self.runner
         else:
             events.test_start.add_listener(lambda **_: gevent.spawn(self._drive))
@@ -198,5 +206,3 @@ class Session:
             faults=run.active_faults,
             figures=run.watch.figures(run.now_s),
         )
-
-

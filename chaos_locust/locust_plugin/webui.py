@@ -48,7 +48,9 @@ class ChaosTab:
         run = self._session.run
         page = run.folder / "report.html" if run is not None else None
         if page is None or not page.exists():
-            return Response("There is no report yet: it is written when a run ends.", 404, mimetype="text/plain")
+            return Response(
+                "There is no report yet: it is written when a run ends.", 404, mimetype="text/plain"
+            )
         return Response(page.read_text(encoding="utf-8"), mimetype="text/html")
 
     def _rows(self) -> list[dict[str, str]]:
@@ -68,7 +70,9 @@ def _step_rows(run: ChaosRun) -> list[dict[str, str]]:
         level = f"{step.start_level:g}{unit}"
         if step.end_level != step.start_level:
             level = f"{step.start_level:g} to {step.end_level:g}{unit}"
-        rows.append(_row("step", step.name, state, f"{step.starts_s:g} s", f"{level} for {step.duration_s:g} s"))
+        rows.append(
+            _row("step", step.name, state, f"{step.starts_s:g} s", f"{level} for {step.duration_s:g} s")
+        )
     return rows
 
 
@@ -88,5 +92,6 @@ def _verdict_rows(run: ChaosRun) -> list[dict[str, str]]:
         return []
     rows: list[dict[str, Any]] = [_row("verdict", run.run_id, run.verdict.outcome, "", run.verdict.sentence)]
     return rows + [
-        _row("objective", finding.text, finding.outcome, "", finding.reason) for finding in run.verdict.findings
+        _row("objective", finding.text, finding.outcome, "", finding.reason)
+        for finding in run.verdict.findings
     ]
