@@ -51,7 +51,7 @@ class Data(BaseModel):
         return []
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def document_keys(cls) -> list[str]:
         """The keys of the YAML."""
         return [_key(name, field) for name, field in cls.model_fields.items()]
 
@@ -153,7 +153,7 @@ def from_mapping(cls: type[D], value: object, **given: Any) -> D:
     """`value` itself when it is one, else one made of the mapping. Raises InvalidPlan."""
     if isinstance(value, cls):
         return value
-    check_mapping(value, cls.keys())
+    check_mapping(value, cls.document_keys())
     assert isinstance(value, Mapping)
     return cls(**{**value, **given})
 
@@ -216,7 +216,7 @@ def _message(detail: ErrorDetails, cls: type[Data]) -> str:
     match detail["type"]:
         case "extra_forbidden":
             key = str(detail["loc"][-1])
-            return f"'{key}' is no key here; {did_you_mean(key, cls.keys())}"
+            return f"'{key}' is no key here; {did_you_mean(key, cls.document_keys())}"
         case "missing":
             return "is missing"
         case "value_error":

@@ -60,7 +60,7 @@ def parse_fault(data: object, place: str) -> Fault | list[Problem]:
     try:
         if isinstance(data, Fault):
             return data
-        check_mapping(data, ["kind", *Fault.keys()])
+        check_mapping(data, ["kind", *Fault.document_keys()])
         assert isinstance(data, Mapping)
         kind = data.get("kind")
         if kind is None:

@@ -55,7 +55,7 @@ def parse_plan(data: object, environ: Mapping[str, str]) -> Plan:
     unset: list[Problem] = []
     filled = _fill(data, environ, "", unset)
     try:
-        check_mapping(filled, Plan.keys())
+        check_mapping(filled, Plan.document_keys())
         plan = Plan(**filled)
     except InvalidPlan as error:
         # what is wrong with a value whose variable is unset is no news

@@ -9,7 +9,7 @@ Plan(name="slow database", host="http://127.0.0.1:8000", targets={"postgres": {"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from chaos_locust.data import Data, PositiveSeconds, Seconds, did_you_mean, nested, refusal
+from chaos_locust.data import Data, PositiveSeconds, Seconds, did_you_mean, nested
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
@@ -38,7 +38,7 @@ from chaos_locust.plan.parts import (
     request_to_json,
 )
 from chaos_locust.plan.slos import SLOS
-from chaos_locust.plan.steps import load_to_json, parse_load, step_places, with_settings
+from chaos_locust.plan.steps import LoadSettings, load_to_json, parse_load, step_places, with_settings
 
 RESERVED = ("run", "baseline")
 
@@ -76,6 +76,27 @@ def _duplicates(data: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def _load(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Load]:
+    """The load, with the keys of the plan that are about it; empty when none is given. Raises InvalidPlan."""
+    problems: list[Problem] = []
+    load, chosen = None, LoadSettings()
+    try:
+        chosen = LoadSettings(**settings)
+    except InvalidPlan as error:
+        problems += error.problems
+    try:
+        load = parse_load(given["load"]) if "load" in given else None
+    except InvalidPlan as error:
+        problems += error.problems
+    if "load" not in given:
+        problems += [
+            Problem(key, "has no effect without load; add load, or leave it out") for key in settings
+        ]
+    if problems:
+        raise InvalidPlan(problems)
+    return {"load": with_settings(load, **dict(chosen))} if load else {}
+
+
 Url = Annotated[str, AfterValidator(read_url)]
 FaultField = Annotated[Fault, nested(_read_fault), PlainSerializer(Fault.to_json)]
 RequestField = Annotated[Request, nested(read_request), PlainSerializer(request_to_json)]
@@ -110,9 +131,6 @@ class Plan(Data):
     proxy_api: Url = "http://127.0.0.1:8474"
     allow: tuple[Annotated[str, AfterValidator(read_allowed)], ...] = ()
     targets: Annotated[Mapping[str, Target], nested(read_targets)] = Field(default_factory=dict)
-    arrivals: Literal["constant", "poisson"] | None = None
-    max_users: int | None = Field(default=None, ge=1)
-    drop_after_s: PositiveSeconds | None = Field(default=None, alias="drop_after")
     load: LoadField = None
     seed: int = 1
     warm_up_s: Seconds | None = Field(default=None, alias="warm_up")
@@ -126,17 +144,26 @@ class Plan(Data):
 
     def __init__(self, /, **data: Any) -> None:
         # an empty section of a YAML document is None, and means that it is not given
-        super().__init__(**{key: value for key, value in data.items() if value is not None})
-
-    @field_validator("load", mode="before")
-    @classmethod
-    def _load(cls, value: object, info: ValidationInfo) -> Load:
-        given = info.data
+        given = {key: value for key, value in data.items() if value is not None}
+        problems = _duplicates(given)
+        settings = {
+            key: given.pop(key) for key in (*LoadSettings.document_keys(), "drop_after_s") if key in given
+        }
         try:
-            load = parse_load(value, "")
+            given.update(_load(given, settings))
         except InvalidPlan as error:
-            raise refusal(error.problems) from None
-        return with_settings(load, given.get("arrivals"), given.get("max_users"), given.get("drop_after_s"))
+            problems += error.problems
+            given.pop("load", None)
+        try:
+            super().__init__(**given)
+        except InvalidPlan as error:
+            problems += error.problems
+        if problems:
+            raise InvalidPlan(problems)
+
+    @classmethod
+    def document_keys(cls) -> list[str]:
+        return [*super().document_keys(), *LoadSettings.document_keys()]
 
     @field_validator("objectives", mode="after")
     @classmethod
@@ -147,13 +174,9 @@ class Plan(Data):
 
     @classmethod
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
-        problems = _duplicates(data)
         if data.get("locustfile") and data.get("requests"):
-            problems.append(Problem("requests", "does not go beside locustfile; give one or the other"))
-        for key in ("arrivals", "max_users", "drop_after", "drop_after_s"):
-            if key in data and "load" not in data:
-                problems.append(Problem(key, "has no effect without load; add load, or leave it out"))
-        return problems
+            return [Problem("requests", "does not go beside locustfile; give one or the other")]
+        return []
 
     def fault(self, name: str) -> Fault:
         """The fault of that name. Raises KeyError."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from chaos_locust.data import Data, Name, check_mapping, did_you_mean, from_mapping, within
+from chaos_locust.data import Data, Name, PositiveSeconds, check_mapping, did_you_mean, from_mapping, within
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.plan.load import Load, Step
 from chaos_locust.plan.macros import MACROS, MOST_STEPS, Level, LevelField, StepItem, Stretch
@@ -31,7 +31,7 @@ def parse_load(data: object, place: str = "load") -> Load:
     """The load that a list of steps, or one macro, stands for. Raises InvalidPlan with places in `place`."""
     if isinstance(data, Load):
         return data
-    shape, at_least, items = _items(data, place)
+    shape, at_least, settings, items = _items(data, place)
     problems: list[Problem] = []
     stretches: list[tuple[str, Stretch]] = []
     for here, item in items:
@@ -51,12 +51,13 @@ def parse_load(data: object, place: str = "load") -> Load:
         problems.append(Problem(place, f"makes {len(stretches)} steps; at most {MOST_STEPS} are allowed"))
     if problems:
         raise InvalidPlan(problems)
-    return Load(
+    load = Load(
         workload=stretches[0][1][1][0],
         shape=shape,
         steps=_in_a_row(stretch for _, stretch in stretches),
         at_least=at_least[1] if at_least else None,
     )
+    return with_settings(load, settings.arrivals, settings.max_users, settings.drop_after_s)
 
 
 def step_places(data: object, place: str) -> list[tuple[str, str]]:
@@ -65,21 +66,21 @@ def step_places(data: object, place: str) -> list[tuple[str, str]]:
         return [(f"{place} step {step.name}", step.name) for step in data.steps]
     found: list[tuple[str, str]] = []
     with suppress(InvalidPlan):
-        for here, item in _items(data, place)[2]:
+        for here, item in _items(data, place)[3]:
             with suppress(InvalidPlan):
                 found += [(here, name) for name, *_ in _expand(item)[0]]
     return found
 
 
-def _items(data: object, place: str) -> tuple[Shape, Level | None, list[tuple[str, Any]]]:
-    """The shape, the level to reach where it is written out, and (place, item) of each step or macro."""
+def _items(data: object, place: str) -> tuple[Shape, Level | None, LoadSettings, list[tuple[str, Any]]]:
+    """Shape, level to reach and settings where they are written out; (place, item) of each step or macro."""
     if isinstance(data, Mapping) and "steps" in data:
         try:
             expanded = from_mapping(_Expanded, data)
         except InvalidPlan as error:
             raise InvalidPlan(within(place, error.problems)) from None
         items = [(f"{place}.steps[{index}]", item) for index, item in enumerate(expanded.steps)]
-        return expanded.shape, expanded.at_least, items
+        return expanded.shape, expanded.at_least, expanded, items
     if isinstance(data, Mapping):
         items = [(place, data)]
     elif isinstance(data, list | tuple) and data:
@@ -90,10 +91,18 @@ def _items(data: object, place: str) -> tuple[Shape, Level | None, list[tuple[st
         )
     alone = items[0][1] if len(items) == 1 and isinstance(items[0][1], Mapping) else {}
     shape = next((name for name in MACROS if name in alone), "steps")
-    return cast(Shape, shape), None, items
+    return cast(Shape, shape), None, LoadSettings(), items
 
 
-class _Expanded(Data):
+class LoadSettings(Data):
+    """The keys of a plan that are about its load, whatever its steps; None leaves the default."""
+
+    arrivals: Literal["constant", "poisson"] | None = None
+    max_users: int | None = Field(default=None, ge=1)
+    drop_after_s: PositiveSeconds | None = Field(default=None, alias="drop_after")
+
+
+class _Expanded(LoadSettings):
     """What `load_to_json` writes."""
 
     steps: list[Any] = Field(min_length=1)
@@ -102,7 +111,7 @@ class _Expanded(Data):
 
 
 def load_to_json(load: Load) -> dict[str, Any]:
-    """The load as `parse_load` reads it back, but for `arrivals`, `max_users` and `drop_after`."""
+    """The load as `parse_load` reads it back."""
 
     def shown(level: float) -> str | int:
         return format_rate(level) if load.workload == "open" else int(level)
@@ -113,7 +122,8 @@ def load_to_json(load: Load) -> dict[str, Any]:
         start, end = shown(step.start_level), shown(step.end_level)
         level = start if start == end else f"{start} to {end}"
         steps.append({"step": step.name, key: level, "for": format_duration(step.duration_s)})
-    data: dict[str, Any] = {"shape": load.shape, "steps": steps}
+    data: dict[str, Any] = {"shape": load.shape, "steps": steps, "arrivals": load.arrivals}
+    data |= {"max_users": load.max_users, "drop_after": format_duration(load.drop_after_s)}
     return data if load.at_least is None else {**data, "at_least": shown(load.at_least)}
 
 

@@ -1,0 +1,100 @@
+"""Faults that cannot act as planned: no means at the target, not allowed, too late, in each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from urllib.parse import urlsplit
+
+from chaos_locust.errors import Problem
+from chaos_locust.faults.base import Fault
+from chaos_locust.faults.network import Down
+from chaos_locust.plan.allow import may_reach
+from chaos_locust.plan.expected import Expected
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.parts import Target
+from chaos_locust.units import format_duration
+
+
+def target_problems(plan: Plan) -> list[Problem]:
+    """Faults whose target cannot be touched in their way, and targets that are not allowed."""
+    problems = []
+    for index, fault in enumerate(plan.faults):
+        target = plan.targets.get(fault.target)
+        missing = _missing(fault, target) if target else ""
+        if missing:
+            text = f"{fault.kind} needs {missing}, which the target '{fault.target}' does not give"
+            problems.append(Problem(f"faults[{index}].target", text))
+    addresses = []
+    for name, target in plan.targets.items():
+        for key, address in (("upstream", target.upstream), ("listen", target.listen)):
+            if address is not None:
+                addresses.append((f"targets.{name}.{key}", address.rpartition(":")[0].strip("[]")))
+    if any(target.proxy or target.upstream for target in plan.targets.values()):
+        addresses.append(("proxy_api", urlsplit(plan.proxy_api).hostname or ""))
+    for place, host in addresses:
+        if may_reach(host, plan.allow) is False:
+            problems.append(
+                Problem(place, f"{host} is not allowed; put it into allow: if faults may touch it")
+            )
+    return problems
+
+
+def fault_problems(plan: Plan, expected: Expected) -> list[Problem]:
+    """Faults that do not fit into the load, and pairs that cannot both act."""
+    problems = []
+    end_s = expected.load.duration_s
+    for index, fault in enumerate(plan.faults):
+        onset_s, over_s = expected.onset_s(fault), expected.over_s(fault)
+        if onset_s >= end_s:
+            key = "at" if fault.at_s is not None else "when"
+            when = "comes" if fault.at_s is not None else "comes at the earliest"
+            text = f"{when} at {format_duration(onset_s)}, but the load ends at {format_duration(end_s)}"
+            problems.append(Problem(f"faults[{index}].{key}", text))
+        elif over_s > end_s + 1e-9:
+            text = f"ends at {format_duration(over_s)}, but the load ends at {format_duration(end_s)}"
+            problems.append(Problem(f"faults[{index}].for", text))
+    for (first, one), (second, other) in combinations(enumerate(plan.faults), 2):
+        if one.target == other.target and (reason := _clash(one, other)) and _meet(expected, one, other):
+            text = f"cannot act together with faults[{first}] ({one.name}) on {one.target}: {reason}"
+            problems.append(Problem(f"faults[{second}]", text))
+    return problems
+
+
+def _missing(fault: Fault, target: Target) -> str:
+    if fault.family == "proxy" and not target.has_link:
+        return "proxy, or upstream and listen"
+    if fault.family == "process" and target.pidfile is None:
+        return "pidfile"
+    return ""
+
+
+def _clash(one: Fault, other: Fault) -> str:
+    """Why two faults on one target cannot both act at once; empty when they can."""
+    if one.family != other.family:
+        return ""
+    if Down.kind in (one.kind, other.kind):
+        return f"on a link that is {Down.kind} nothing else can act"
+    if one.kind == other.kind and set(_directions(one)) & set(_directions(other)):
+        return (
+            f"both are {one.kind} in the same direction" if one.family == "proxy" else f"both are {one.kind}"
+        )
+    return ""
+
+
+def _directions(fault: Fault) -> Iterator[str]:
+    direction = getattr(fault, "direction", "both")
+    yield from ("downstream", "upstream") if direction == "both" else (direction,)
+
+
+def _meet(expected: Expected, one: Fault, other: Fault) -> bool:
+    """Whether their times overlap. One that waits for a condition can come any time from its earliest."""
+    (one_from, one_to), (other_from, other_to) = (_span(expected, fault) for fault in (one, other))
+    if one_from == other_from:
+        return True
+    return one_from < other_to and other_from < one_to
+
+
+def _span(expected: Expected, fault: Fault) -> tuple[float, float]:
+    over_s = expected.over_s(fault) if fault.at_s is not None else expected.load.duration_s
+    return expected.onset_s(fault), over_s

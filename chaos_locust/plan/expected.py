@@ -1,0 +1,164 @@
+"""When what is to be expected, and how many requests in it: from the plan alone, before anything runs.
+
+The rules are those of the judge, with the planned times in place of the confirmed ones. A fault that waits
+for a condition is expected as early as it can come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Literal
+
+from chaos_locust.faults.base import Fault
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.objectives import Scope
+from chaos_locust.plan.schedule import Schedule
+
+LEAST_WARM_UP_S = 10.0
+LEAST_BASELINE_S = 30.0
+WINDOW_S = 5.0  # of the steady state
+HOLD_S = 10.0  # so long it must stay steady to be recovered
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From `starts_s` to `ends_s` seconds of the run; empty when that is not later."""
+
+    starts_s: float
+    ends_s: float
+
+    @property
+    def length_s(self) -> float:
+        return max(self.ends_s - self.starts_s, 0.0)
+
+    @property
+    def seconds(self) -> range:
+        """The whole seconds in it: what the judge has windows of."""
+        return range(ceil(round(self.starts_s, 6)), floor(round(self.ends_s, 6)))
+
+    def within(self, other: Stretch) -> Stretch:
+        return Stretch(max(self.starts_s, other.starts_s), min(self.ends_s, other.ends_s))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPhase:
+    """A label and when it is expected. exact: False when it hangs on a fault that waits for a condition."""
+
+    label: str
+    kind: Literal["run", "warm_up", "baseline", "step", "fault"]
+    starts_s: float
+    ends_s: float
+    exact: bool
+
+
+class Expected:
+    """The expected course of a plan with a load."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Raises ValueError for a plan without load: only the run itself will show how long it is."""
+        if plan.load is None:
+            raise ValueError("the plan has no load")
+        self.plan, self.load = plan, plan.load
+        self.warmed_up_s = min(
+            LEAST_WARM_UP_S if plan.warm_up_s is None else plan.warm_up_s, self.load.duration_s
+        )
+        self.least_baseline_s = LEAST_BASELINE_S if plan.baseline_s is None else plan.baseline_s
+        self.run = Stretch(self.warmed_up_s, self.load.duration_s)
+        self._schedule = Schedule(self.load, plan.seed) if self.load.workload == "open" else None
+
+    def onset_s(self, fault: Fault) -> float:
+        """When a fault begins; one that waits for a condition: the earliest that is possible."""
+        if fault.at_s is not None:
+            return fault.at_s
+        hold_s = fault.when.steady_for_s if fault.when else 0.0
+        return self.warmed_up_s + max(self.least_baseline_s, hold_s)
+
+    def over_s(self, fault: Fault) -> float:
+        """When it is over; an instant one: when it came."""
+        return self.onset_s(fault) + (fault.duration_s or 0.0)
+
+    def next_onset_s(self, after_s: float) -> float | None:
+        """The first onset later than `after_s`."""
+        later = [self.onset_s(fault) for fault in self.plan.faults if self.onset_s(fault) > after_s]
+        return min(later, default=None)
+
+    @property
+    def baseline(self) -> Stretch:
+        """From the end of the warm-up to the first onset, at the step in force there."""
+        if self.plan.faults:
+            end_s = min(min(self.onset_s(fault) for fault in self.plan.faults), self.load.duration_s)
+        else:
+            step = self.load.step_at(self.warmed_up_s)
+            end_s = step.ends_s if step else self.load.duration_s
+        begun = [step.starts_s for step in self.load.steps if step.starts_s < end_s]
+        return Stretch(max(self.warmed_up_s, *begun), end_s)
+
+    def phase(self, label: str) -> Stretch:
+        """Raises KeyError for a label that is none."""
+        if label == "run":
+            return self.run
+        if label == "baseline":
+            return self.baseline
+        for step in self.load.steps:
+            if step.name == label:
+                return Stretch(step.starts_s, step.ends_s).within(self.run)
+        fault = self.plan.fault(label)
+        onset_s = self.onset_s(fault)
+        end_s = self.next_onset_s(onset_s) if fault.instant else self.over_s(fault)
+        return Stretch(onset_s, self.load.duration_s if end_s is None else end_s).within(self.run)
+
+    def scope(self, scope: Scope) -> Stretch:
+        """Where an objective is judged, before the boundary guard. Raises KeyError for an unknown label."""
+        if scope.kind == "after":
+            over_s = self.over_s(self.plan.fault(scope.labels[0]))
+            end_s = self.next_onset_s(over_s)
+            return Stretch(over_s, self.load.duration_s if end_s is None else end_s).within(self.run)
+        found = self.run
+        for label in scope.labels:
+            found = found.within(self.phase(label))
+        return found
+
+    def guarded(self, stretch: Stretch, guard_s: float) -> Stretch:
+        """Without what is due within `guard_s` before the onset that follows, for it can meet the fault."""
+        onsets = [self.onset_s(fault) for fault in self.plan.faults]
+        following = min((onset_s for onset_s in onsets if onset_s >= stretch.ends_s - 1e-6), default=None)
+        if following is None:
+            return stretch
+        return Stretch(stretch.starts_s, min(stretch.ends_s, following - guard_s))
+
+    def arrivals(self, stretch: Stretch) -> int | None:
+        """How many arrivals the whole seconds of `stretch` have; None in a closed workload."""
+        seconds = stretch.seconds
+        if self._schedule is None:
+            return None
+        if not seconds:
+            return 0
+        return round(self._schedule.offered_by(seconds.stop) - self._schedule.offered_by(seconds.start))
+
+    def level(self, stretch: Stretch) -> float | None:
+        """The one level all over `stretch`; None when it changes."""
+        levels: set[float] = set()
+        for step in self.load.steps:
+            if step.starts_s < stretch.ends_s - 1e-9 and stretch.starts_s < step.ends_s - 1e-9:
+                levels |= {step.start_level, step.end_level}
+        return levels.pop() if len(levels) == 1 else None
+
+    def phases(self) -> list[PlannedPhase]:
+        """Every label with its time, and the warm-up."""
+        waits = any(fault.at_s is None for fault in self.plan.faults)
+        found = [PlannedPhase("run", "run", self.run.starts_s, self.run.ends_s, True)]
+        found.append(
+            PlannedPhase("warm-up", "warm_up", 0.0, self.warmed_up_s, self.plan.warm_up_s is not None)
+        )
+        found.append(
+            PlannedPhase("baseline", "baseline", self.baseline.starts_s, self.baseline.ends_s, not waits)
+        )
+        for step in self.load.steps:
+            found.append(PlannedPhase(step.name, "step", step.starts_s, step.ends_s, True))
+        for fault in self.plan.faults:
+            stretch = self.phase(fault.name)
+            found.append(
+                PlannedPhase(fault.name, "fault", stretch.starts_s, stretch.ends_s, fault.at_s is not None)
+            )
+        return found
