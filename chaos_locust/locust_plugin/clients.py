@@ -78,7 +78,9 @@ class Clients:
     def _wrapped(self, original: Request, name_of: Callable[..., str], timeout_s: float | None) -> Request:
         recorder, calls = self._recorder, self._calls
 
-        def request(session: Any, method: str, url: str, name: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        def request(
+            session: Any, method: str, url: str, name: str | None = None, *args: Any, **kwargs: Any
+        ) -> Any:
             if timeout_s is not None and "timeout" not in kwargs:
                 kwargs["timeout"] = timeout_s
             user = session.user
@@ -132,7 +134,9 @@ class Clients:
         params = kwargs.get("params")
         whole = session._build_url(url)
         if params or session.params:
-            return _path_of(whole, {**(session.params or {}), **params} if isinstance(params, dict) else params)
+            return _path_of(
+                whole, {**(session.params or {}), **params} if isinstance(params, dict) else params
+            )
         path = self._paths.get(whole)
         if path is None:
             path = _path_of(whole, None)

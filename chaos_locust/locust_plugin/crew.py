@@ -16,7 +16,8 @@ State = Literal["greeted", "said_hello", "ready", "active", "final", "lost", "re
 
 class Worker:
     """One worker. heard_s: when it last said something, on the master's clock; covered_s: up to here it has
-    told of all its arrivals; offset_s: its clock minus the master's."""
+    told of all its arrivals; offset_s: its clock minus the master's; replaced: its users were given to the
+    others."""
 
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
@@ -32,6 +33,7 @@ class Worker:
         self.exceptions = 0
         self.listener_failed = False
         self.steps_seen: set[str] = set()
+        self.replaced = False
         self._open: dict[tuple[int, str], list[int]] = {}
 
     def read_windows(self, data: Sequence[Sequence[Any]], layout: Layout) -> Windows:

@@ -18,7 +18,9 @@ REFUSED = "connection refused"
 RESET = "connection reset"
 CHECK_FAILED = "check failed"
 
-_TIMEOUT_NAMES = frozenset({"Timeout", "ConnectTimeout", "ReadTimeout", "ConnectTimeoutError", "ReadTimeoutError"})
+_TIMEOUT_NAMES = frozenset(
+    {"Timeout", "ConnectTimeout", "ReadTimeout", "ConnectTimeoutError", "ReadTimeoutError"}
+)
 _USER_INFO = re.compile(r"//[^/@\s]+@")
 
 

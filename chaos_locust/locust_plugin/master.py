@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
-from uuid import uuid4
 
 import gevent
 from gevent import Greenlet, getcurrent
 from gevent.event import Event as Signal
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import STATE_MISSING, MasterRunner, Runner
+from locust.runners import MasterRunner, Runner
 
-from chaos_locust import __version__
-from chaos_locust.errors import PreflightFailed, Problem
+from chaos_locust.errors import ChaosError, PreflightFailed, Problem
 from chaos_locust.events import (
     ClockOffset,
     Event,
@@ -25,8 +24,9 @@ from chaos_locust.events import (
     StepSeen,
     WorkerEvent,
 )
-from chaos_locust.locust_plugin.crew import State, Worker
+from chaos_locust.locust_plugin.crew import Worker
 from chaos_locust.locust_plugin.messages import TO_MASTER, TO_WORKER, Clock, epoch_clock
+from chaos_locust.locust_plugin.roll_call import LOCAL, LOOK_S, RollCall
 from chaos_locust.locust_plugin.shapes import user_changes
 from chaos_locust.locust_plugin.shares import part
 from chaos_locust.locust_plugin.users import first_users
@@ -37,19 +37,12 @@ from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.schedule import Schedule
 
-LOCAL = "local"
-HELLO_LIMIT_S = 5.0
-READY_LIMIT_S = 10.0
-ASK_AGAIN_S = 0.5
-CLOCK_ROUNDS = 8
-CLOCK_LIMIT_S = 0.5
 LEAD_S = {False: 1.0, True: 2.0}
 """The start instant is so far ahead, locally and distributed: the first users are made meanwhile."""
 SHARES_LEAD_S = 1.0
 SILENT_S = 3.0
 """A worker that has sent nothing for so long is lost. Reports come every half second; Locust itself needs
 4 to 5 s to call a worker missing."""
-LOOK_S = 0.25
 FINAL_LIMIT_S = 5.0
 SPAWN_RATE = 10_000
 
@@ -75,16 +68,15 @@ class LoadMaster:
         self._runner: Runner = environment.runner
         self._plan = plan
         self._layout = layout
-        self._on_event = on_event
+        self._emit = on_event
         self._on_windows = on_windows
         self._clock = clock or epoch_clock()
-        self._run = uuid4().hex
-        self._crew: dict[str, Worker] = {}
+        self._roll = RollCall(self._runner, plan, self._clock, self._on_sent_home)
         self._start_epoch_s: float | None = None
         self._stop_at_s: float | None = None
         self._stopped = Signal()
-        self._heard = Signal()
         self._greenlets: list[Greenlet[..., Any]] = []
+        self._starting: Greenlet[..., Any] | None = None
         self._users_wanted = 0
         self._restore = ExitStack()
         self._schedule: Schedule | None = None
@@ -95,27 +87,27 @@ class LoadMaster:
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """Names of the workers that take part or took part until they were lost."""
-        return tuple(w.name for w in self._crew.values() if w.state in ("active", "final", "lost"))
+        """Names of the workers that take part, or took part until they were lost."""
+        return tuple(worker.name for worker in self._roll.of_state("active", "final", "lost"))
 
     @property
     def workers_alive(self) -> int:
-        return len(self._of_state("active", "final"))
+        return len(self._roll.of_state("active", "final"))
 
     @property
     def in_flight(self) -> int:
         """Requests sent and not answered, as last reported."""
-        return sum(worker.in_flight for worker in self._of_state("active"))
+        return sum(worker.in_flight for worker in self._roll.of_state("active"))
 
     @property
     def exceptions(self) -> int:
         """Tasks that raised, on all workers."""
-        return sum(worker.exceptions for worker in self._crew.values())
+        return sum(worker.exceptions for worker in self._roll.crew.values())
 
     @property
     def listener_failed(self) -> bool:
         """A listener or greenlet raised on some worker since the run was prepared."""
-        return any(worker.listener_failed for worker in self._crew.values())
+        return any(worker.listener_failed for worker in self._roll.crew.values())
 
     @property
     def now_s(self) -> float:
@@ -125,32 +117,27 @@ class LoadMaster:
     # -- the run --------------------------------------------------------------------------------------
 
     def begin(self) -> float:
-        """Greets the workers, agrees on one start instant and starts the plan's users.
+        """Greets the workers, agrees on one start instant with them and starts the plan's users.
 
         Returns the start instant, in seconds since the epoch on this process's clock: 1 to 2 s ahead for a
         load of the plan, now for a load of Locust's own. Raises PreflightFailed when no worker can take part.
         """
+        distributed = isinstance(self._runner, MasterRunner)
         self._runner.custom_messages[TO_MASTER] = (self._receive, False)
-        if not isinstance(self._runner, MasterRunner) and TO_WORKER not in self._runner.custom_messages:
+        if not distributed and TO_WORKER not in self._runner.custom_messages:
             LoadWorker(self._environment).listen()
-        if self._environment.stop_timeout < self._plan.timeout_s:
-            before = self._environment.stop_timeout
-            self._restore.callback(setattr, self._environment, "stop_timeout", before)
-            self._environment.stop_timeout = self._plan.timeout_s
-        ready = self._prepare([self._greet(node_id) for node_id in self._node_ids()])
+        self._change_settings()
+        ready = self._roll.prepare(self._roll.connected())
+        if self._stop_at_s is not None:
+            raise ChaosError("the run was stopped before it began")
         if not ready:
-            refusals = [Problem(w.name, w.detail) for w in self._crew.values()]
-            raise PreflightFailed(refusals or [Problem("workers", "none is connected")])
-        lead_s = 0.0 if self._plan.load is None else LEAD_S[isinstance(self._runner, MasterRunner)]
-        self._start_epoch_s = self._clock() + lead_s
+            reasons = [Problem(worker.name, worker.detail) for worker in self._roll.crew.values()]
+            raise PreflightFailed(reasons or [Problem("workers", "none is connected")])
+        self._start_epoch_s = self._clock() + (0.0 if self._plan.load is None else LEAD_S[distributed])
         self._go(ready, 0.0)
-        self._greenlets = [gevent.spawn(self._watch)]
+        self._greenlets.append(gevent.spawn(self._watch))
         if self._plan.load is not None:
             self._greenlets.append(gevent.spawn(self._lead_users))
-        if isinstance(self._runner, MasterRunner):
-            joins = self._environment.events.worker_connect
-            joins.add_listener(self._on_connect)
-            self._restore.callback(joins.remove_listener, self._on_connect)
         return self._start_epoch_s
 
     def stop_load(self) -> None:
@@ -162,60 +149,31 @@ class LoadMaster:
         end_s = self._plan.load.duration_s if self._plan.load is not None else float("inf")
         self._stop_at_s = min(self.now_s, end_s)
         try:
-            if self._start_epoch_s is not None:
-                self._stop_workers()
+            self._stop_workers()
         finally:
-            gevent.killall([greenlet for greenlet in self._greenlets if greenlet is not getcurrent()])
+            mine = [*self._greenlets, *([self._starting] if self._starting is not None else [])]
+            gevent.killall([greenlet for greenlet in mine if greenlet is not getcurrent()])
             self._restore.close()
             self._stopped.set()
 
-    # -- getting ready --------------------------------------------------------------------------------
+    # -- while it runs --------------------------------------------------------------------------------
 
-    def _greet(self, node_id: str) -> Worker:
-        worker = self._crew[node_id] = Worker(node_id)
-        return worker
-
-    def _prepare(self, workers: list[Worker]) -> list[Worker]:
-        """Those of them that are ready to go; the others are sent home, and an event says why."""
-        deadline_s = self._clock() + HELLO_LIMIT_S
-        while self._clock() < deadline_s and self._having(workers, "greeted"):
-            for worker in self._having(workers, "greeted"):
-                self._send(worker, {"say": "greet"})
-            self._wait(lambda: not self._having(workers, "greeted"), ASK_AGAIN_S)
-        present = self._having(workers, "said_hello")
-        for _ in range(CLOCK_ROUNDS):
-            known = {worker.node_id: len(worker.clock_samples) for worker in present}
-            for worker in present:
-                self._send(worker, {"say": "clock", "sent_s": self._clock()})
-            self._wait(lambda k=known: all(len(w.clock_samples) > k[w.node_id] for w in present), CLOCK_LIMIT_S)  # type: ignore[misc]
-        for worker in present:
-            self._send(worker, {"say": "prepare", "plan": self._plan.to_json()})
-        self._wait(lambda: not self._having(present, "said_hello"), READY_LIMIT_S)
-        ready = [worker for worker in self._having(workers, "ready") if worker.clock_samples]
-        for worker in workers:
-            if worker not in ready:
-                self._send_home(worker)
-        return ready
-
-    def _send_home(self, worker: Worker) -> None:
-        """Its users would send requests that nobody counts."""
-        state: State = worker.state
-        if state == "refused":
-            self._emit(WorkerEvent(self.now_s, worker.name, "refused", worker.detail))
-        else:
-            worker.detail = "never said hello; its locustfile does not call chaos_locust.register()"
-            if state != "greeted":
-                worker.detail = "did not answer while the run was prepared"
-            self._emit(WorkerEvent(self.now_s, worker.name, "silent", worker.detail))
-        worker.state = "refused"
-        if isinstance(self._runner, MasterRunner) and worker.node_id in self._runner.clients:
-            self._runner.send_message("quit", client_id=worker.node_id)
-            runner = self._runner
-            self._wait(lambda: worker.node_id not in runner.clients, ASK_AGAIN_S)
+    def _change_settings(self) -> None:
+        """Until the end of the run: users that Locust stops may end their request; workers may join."""
+        environment = self._environment
+        if environment.stop_timeout < self._plan.timeout_s:
+            self._restore.callback(setattr, environment, "stop_timeout", environment.stop_timeout)
+            environment.stop_timeout = self._plan.timeout_s
+        runner_log = logging.getLogger("locust.runners")
+        runner_log.addFilter(_wanted)
+        self._restore.callback(runner_log.removeFilter, _wanted)
+        if isinstance(self._runner, MasterRunner):
+            joins = environment.events.worker_connect
+            joins.add_listener(self._on_connect)
+            self._restore.callback(joins.remove_listener, self._on_connect)
 
     def _go(self, workers: list[Worker], from_s: float) -> None:
         """They take part from `from_s` on; the schedule is shared among all that do."""
-        assert self._start_epoch_s is not None
         for worker in workers:
             worker.offset_s, error_s = estimate_offset(worker.clock_samples)
             worker.state, worker.heard_s, worker.covered_s = "active", self._clock(), from_s
@@ -226,7 +184,7 @@ class LoadMaster:
     def _share(self, from_s: float, new: Iterable[Worker] = (), lost: int = 0) -> None:
         """Deals the schedule anew among all active workers."""
         assert self._start_epoch_s is not None
-        active = self._of_state("active")
+        active = self._roll.of_state("active")
         most = self._plan.load.max_users if self._plan.load is not None else 0
         for index, worker in enumerate(active):
             worker.shares.change(from_s, index, len(active))
@@ -237,10 +195,8 @@ class LoadMaster:
                 "max_users": part(most, index, len(active)),
                 "start_epoch_s": self._start_epoch_s + worker.offset_s,
             }
-            self._send(worker, data)
+            self._roll.send(worker, data)
         self._emit(SharesChanged(from_s, from_s, tuple(worker.name for worker in active), lost))
-
-    # -- while it runs --------------------------------------------------------------------------------
 
     def _lead_users(self) -> None:
         """Starts the pool of an open workload; carries out the steps of a closed one."""
@@ -254,9 +210,11 @@ class LoadMaster:
             self._set_users(users)
 
     def _set_users(self, users: int) -> None:
-        """In a greenlet of its own: with a lost worker Locust blocks here for a second."""
+        """In a greenlet of its own: with a lost worker Locust blocks there for a second."""
         self._users_wanted = users
-        self._greenlets.append(gevent.spawn(self._runner.start, users, SPAWN_RATE))
+        if self._starting is not None:
+            self._starting.kill()
+        self._starting = gevent.spawn(self._runner.start, users, SPAWN_RATE)
 
     def _watch(self) -> None:
         """Looks for workers that are gone. Our own standstill is not taken for theirs."""
@@ -265,80 +223,82 @@ class LoadMaster:
             gevent.sleep(LOOK_S)
             stood_still_s = max(0.0, self._clock() - looked_s - LOOK_S)
             looked_s = self._clock()
-            for worker in self._of_state("active"):
+            for worker in self._roll.of_state("active"):
                 worker.heard_s += stood_still_s
                 silent_s = self._clock() - worker.heard_s
-                if not self._connected(worker):
+                if not self._roll.is_connected(worker):
                     self._lose(worker, "it left")
                 elif silent_s > SILENT_S:
                     self._lose(worker, f"nothing was heard of it for {silent_s:.1f} s")
+            for worker in self._roll.of_state("lost"):
+                if not worker.replaced and not self._roll.is_connected(worker):
+                    worker.replaced = True
+                    self._replace_users()
+
+    def _replace_users(self) -> None:
+        """Closed workload: the others get the users of a worker that Locust knows by now to be gone."""
+        closed = self._plan.load is not None and self._schedule is None
+        if closed and self._stop_at_s is None and self._roll.of_state("active"):
+            self._set_users(self._users_wanted)
 
     def _lose(self, worker: Worker, detail: str) -> None:
-        worker.state = "lost"
-        worker.in_flight = 0
-        others = self._of_state("active")
+        """What it has sent is unanswered, what it owes until the others take over is lost."""
+        worker.state, worker.in_flight = "lost", 0
         from_s = max(0.0, self.now_s + SHARES_LEAD_S)
         if self._plan.load is not None:
             from_s = min(from_s, self._plan.load.duration_s)
         if self._stop_at_s is not None:
             from_s = self._stop_at_s
         changes, lost = worker.settle(self._layout, self._schedule, from_s)
+        self._on_windows(changes)
+        others = self._roll.of_state("active")
         if others and self._stop_at_s is None:
             self._share(from_s, lost=lost)
         else:
             self._emit(SharesChanged(from_s, from_s, tuple(other.name for other in others), lost))
-        if changes:
-            self._on_windows(changes)
-        if self._plan.load is not None and self._schedule is None and others and self._stop_at_s is None:
-            self._set_users(self._users_wanted)
         self._emit(WorkerEvent(self.now_s, worker.name, "lost", detail))
 
+    # -- what workers say -----------------------------------------------------------------------------
+
     def _on_connect(self, client_id: str, **_: Any) -> None:
-        known = self._crew.get(client_id)
-        if self._stop_at_s is None and (known is None or known.state not in ("active", "final")):
+        """A worker joins while the load runs."""
+        known = self._roll.crew.get(client_id)
+        if (
+            self._start_epoch_s is not None
+            and self._stop_at_s is None
+            and (known is None or known.state == "lost")
+        ):
             self._greenlets.append(gevent.spawn(self._admit, client_id))
 
     def _admit(self, client_id: str) -> None:
-        """A worker joins while the load runs."""
-        ready = self._prepare([self._greet(client_id)])
+        ready = self._roll.prepare([client_id])
         if ready and self._stop_at_s is None:
             self._go(ready, max(0.0, self.now_s + SHARES_LEAD_S))
 
-    # -- messages -------------------------------------------------------------------------------------
+    def _on_sent_home(self, worker: Worker) -> None:
+        state = "refused" if worker.state == "refused" else "silent"
+        self._emit(WorkerEvent(self.now_s, worker.name, state, worker.detail))  # type: ignore[arg-type]
 
     def _receive(self, environment: Environment, msg: Message, **_: Any) -> None:
-        worker, data = self._crew.get(msg.node_id), msg.data
-        if worker is None or data["run"] != self._run:
+        worker, data = self._roll.crew.get(msg.node_id), msg.data
+        if worker is None or data["run"] != self._roll.run or worker.state == "refused":
             return
-        if worker.state in ("lost", "refused"):
-            if worker.state == "lost" and not data.get("final"):
-                self._send(worker, {"say": "abandon"})  # it was only silent: what it did since counts as lost
+        if worker.state == "lost":
+            if not data.get("final"):
+                self._roll.send(worker, {"say": "abandon"})  # only silent: what it did since counts as lost
             return
-        worker.heard_s = self._clock()
-        say = data["say"]
-        if say == "hello" and worker.state == "greeted":
-            worker.name = data["name"]
-            worker.state = "said_hello"
-            if data["version"] != __version__:
-                worker.state = "refused"
-                worker.detail = f"it has chaos-locust {data['version']}, the master has {__version__}"
-        elif say == "clock":
-            worker.clock_samples.append((data["sent_s"], data["remote_s"], self._clock()))
-        elif say == "ready" and worker.state == "said_hello":
-            worker.state = "ready"
-        elif say == "refused":
-            worker.state, worker.detail = "refused", data["detail"]
-        elif say == "users":
+        if data["say"] == "users":
             self._on_users(worker, data["t_s"])
-        elif say == "report":
+        elif data["say"] == "report":
             self._on_report(worker, data)
-        self._heard.set()
+        self._roll.hear(worker, data)
 
     def _on_users(self, worker: Worker, t_s: float) -> None:
-        if self._plan.load is not None and self._schedule is None:
-            step = self._plan.load.step_at(t_s)
-            if step is not None:
-                self._step_seen(worker, step.name, t_s)
+        step = (
+            self._plan.load.step_at(t_s) if self._plan.load is not None and self._schedule is None else None
+        )
+        if step is not None:
+            self._step_seen(worker, step.name, t_s)
 
     def _on_report(self, worker: Worker, data: Mapping[str, Any]) -> None:
         worker.covered_s, worker.in_flight = data["covered_s"], data["in_flight"]
@@ -348,8 +308,9 @@ class LoadMaster:
         for step, seen_s in data["steps"]:
             self._step_seen(worker, step, seen_s)
         if data["sample"] is not None:
-            sample = data["sample"]
-            self._emit(GeneratorSample(data["t_s"], worker.name, in_flight=worker.in_flight, **sample))
+            self._emit(
+                GeneratorSample(data["t_s"], worker.name, in_flight=worker.in_flight, **data["sample"])
+            )
         if data["listener_failed"] and not worker.listener_failed:
             self._emit(WorkerEvent(data["t_s"], worker.name, "raised", "a listener or greenlet raised"))
         if data["exceptions"] and not worker.exceptions:
@@ -370,42 +331,19 @@ class LoadMaster:
 
     def _stop_workers(self) -> None:
         stopped_s = self.now_s
-        for worker in self._of_state("active"):
+        for worker in self._roll.of_state("ready", "active"):
             message: dict[str, Any] = {"say": "stop", "at_s": self._stop_at_s}
             if worker.node_id == LOCAL:
-                message["spare"] = getcurrent()
-            self._send(worker, message)
-        self._wait(lambda: not self._of_state("active"), 2 * self._plan.timeout_s + FINAL_LIMIT_S)
-        for worker in self._of_state("active"):
+                message["spare"] = getcurrent()  # a user may have ended the run
+            self._roll.send(worker, message)
+        limit_s = 2 * self._plan.timeout_s + FINAL_LIMIT_S
+        self._roll.wait(lambda: not self._roll.of_state("ready", "active"), limit_s)
+        for worker in self._roll.of_state("active"):
             self._lose(worker, "its last report did not come")
-        self._emit(LoadStopped(stopped_s, drained_s=self.now_s))
+        if self._start_epoch_s is not None:
+            self._emit(LoadStopped(stopped_s, drained_s=self.now_s))
 
-    # -- inside ---------------------------------------------------------------------------------------
 
-    def _node_ids(self) -> list[str]:
-        return list(self._runner.clients) if isinstance(self._runner, MasterRunner) else [LOCAL]
-
-    def _connected(self, worker: Worker) -> bool:
-        if not isinstance(self._runner, MasterRunner):
-            return True
-        client = self._runner.clients.get(worker.node_id)
-        return client is not None and client.state != STATE_MISSING
-
-    def _of_state(self, *states: State) -> list[Worker]:
-        return self._having(self._crew.values(), *states)
-
-    def _having(self, workers: Iterable[Worker], *states: State) -> list[Worker]:
-        return [worker for worker in workers if worker.state in states]
-
-    def _send(self, worker: Worker, data: dict[str, Any]) -> None:
-        self._runner.send_message(TO_WORKER, {**data, "run": self._run}, worker.node_id)
-
-    def _emit(self, event: Event) -> None:
-        self._on_event(event)
-
-    def _wait(self, condition: Callable[[], bool], limit_s: float) -> None:
-        """Until the condition holds; it is looked at whenever a worker has said something."""
-        deadline_s = self._clock() + limit_s
-        while not condition() and self._clock() < deadline_s:
-            self._heard.clear()
-            self._heard.wait(min(LOOK_S, max(0.0, deadline_s - self._clock())))
+def _wanted(record: logging.LogRecord) -> bool:
+    """Locust warns of high spawn rates, which is how a step is carried out at once."""
+    return "spawn rate is very high" not in record.getMessage()

@@ -32,7 +32,9 @@ class Pool:
     wanted; `short` is set when there are fewer. now: seconds of the run.
     """
 
-    def __init__(self, recorder: Recorder, drop_after_s: float, reserve: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self, recorder: Recorder, drop_after_s: float, reserve: int, now: Callable[[], float]
+    ) -> None:
         self.busy = 0
         self.short = Event()
         self._recorder = recorder
@@ -82,10 +84,7 @@ class Pool:
     def take(self) -> Arrival:
         """Blocks the user that calls it until an arrival is its own. Then `done` has to follow."""
         self.hand_out()
-        if self._waiting:
-            due_s = self._waiting.popleft()
-        else:
-            due_s = self._wait()
+        due_s = self._waiting.popleft() if self._waiting else self._wait()
         self.busy += 1
         return self._recorder.take(due_s)
 

@@ -85,7 +85,9 @@ class Recorder:
         lateness_ns = max(0, round((flight.sent_s - flight.due_s) * NS))
         self._count(flight.due_s, name, lateness_ns, round(service_s * NS), error, flight.arrival)
 
-    def report(self, name: str, service_s: float, error: BaseException | None, arrival: Arrival | None) -> None:
+    def report(
+        self, name: str, service_s: float, error: BaseException | None, arrival: Arrival | None
+    ) -> None:
         """A request of a client that tells only when it has ended, which is now."""
         sent_s = self._now() - service_s
         due_s = self._due_s(arrival, sent_s)

@@ -37,7 +37,7 @@ class PlanShape(LoadTestShape):
     abstract = True
 
     def __init__(self, drive: Callable[[], None] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.drive = drive
 
     def tick(self) -> None:
@@ -64,7 +64,9 @@ class LoadShape(PlanShape):
         if arrivals not in (None, "constant", "poisson"):
             raise InvalidPlan([Problem(f"{name}.arrivals", f"'{arrivals}' is not constant or poisson")])
         if max_users is not None and (type(max_users) is not int or max_users < 1):
-            raise InvalidPlan([Problem(f"{name}.max_users", f"'{max_users}' is not a whole number above zero")])
+            raise InvalidPlan(
+                [Problem(f"{name}.max_users", f"'{max_users}' is not a whole number above zero")]
+            )
         try:
             drop_after_s = parse_duration(self.drop_after) if self.drop_after is not None else None
         except ValueError as error:
@@ -125,7 +127,7 @@ class StressShape(_MacroShape):
 
 
 def user_changes(load: Load) -> Iterator[tuple[float, int]]:
-    """(when, users) of a closed workload; a ramp is carried out in whole users, at most four times a second."""
+    """(when, users) of a closed workload; a ramp goes in whole users, at most four changes a second."""
     for step in load.steps:
         yield step.starts_s, round(step.start_level)
         difference = abs(round(step.end_level) - round(step.start_level))

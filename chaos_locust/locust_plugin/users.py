@@ -1,8 +1,8 @@
-"""Users of a run: their tasks driven by arrivals, their number grown where it is needed, their classes made."""
+"""Users of a run: their tasks driven by arrivals, their number grown where needed, their classes made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from chaos_locust.locust_plugin.recorder import Recorder
 from chaos_locust.plan.load import Load, Request
 
 _FLOW = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser, StopTest)
+Step = Callable[[TaskSet], None]
 _GROWTH_BATCH = 10
 _GROWTH_PAUSE_S = 0.01
 
@@ -32,7 +33,8 @@ def arrivals_drive_tasks(pool: Pool, recorder: Recorder, clients: Clients) -> It
     Nested and sequential TaskSets keep their order; what is waited for is the next task to execute, so
     the requests of an `on_start` belong to no arrival.
     """
-    execute, wait = TaskSet.execute_next_task, TaskSet.wait
+    execute: Step = TaskSet.execute_next_task
+    wait: Step = TaskSet.wait
 
     def execute_for_arrival(taskset: TaskSet) -> None:
         task: Any = taskset._task_queue[0]
@@ -75,7 +77,7 @@ def arrivals_drive_tasks(pool: Pool, recorder: Recorder, clients: Clients) -> It
 @contextmanager
 def users_drive_tasks(clients: Clients) -> Iterator[None]:
     """Closed workload: users wait as they like."""
-    execute = TaskSet.execute_next_task
+    execute: Step = TaskSet.execute_next_task
 
     def execute_and_settle(taskset: TaskSet) -> None:
         error: BaseException | None = None
@@ -106,7 +108,9 @@ def undrivable(user_classes: Sequence[type[User]]) -> list[Problem]:
     ]
 
 
-def grow(runner: Runner, pool: Pool, limit: Callable[[], int], spawn: Callable[[dict[str, int]], Any]) -> None:
+def grow(
+    runner: Runner, pool: Pool, limit: Callable[[], int], spawn: Callable[[dict[str, int]], object]
+) -> None:
     """Starts users as long as arrivals find too few idle ones, in this process only. Never returns.
 
     limit: the most users that this process may have at this moment.
@@ -128,10 +132,10 @@ def grow(runner: Runner, pool: Pool, limit: Callable[[], int], spawn: Callable[[
 
 
 def choose_classes(
-    user_classes: Sequence[type[User]], counts: dict[str, int], more: int
+    user_classes: Sequence[type[User]], counts: Mapping[str, int], more: int
 ) -> dict[str, int]:
     """Class name -> users to add, so that the whole keeps to the weights; `fixed_count` is left alone."""
-    weighted = [user_class for user_class in user_classes if not user_class.fixed_count and user_class.weight > 0]
+    weighted = [c for c in user_classes if not c.fixed_count and c.weight > 0]
     chosen: dict[str, int] = {}
     for _ in range(more if weighted else 0):
         user_class = min(

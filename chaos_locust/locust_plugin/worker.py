@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from locust import argument_parser
 from locust.env import Environment
 from locust.rpc import Message
@@ -43,6 +44,7 @@ class LoadWorker:
         self._clock = clock or epoch_clock()
         self._run = ""
         self._workload: Workload | None = None
+        self._prepared = Event()
 
     def listen(self) -> None:
         """Installs everything; nothing changes for Locust until a master prepares a run."""
@@ -90,6 +92,7 @@ class LoadWorker:
                 self._environment.host = plan.host
                 adopt_requests(self._environment, plan.requests)
             self._workload = Workload(self._environment, plan, self._clock, self._send)
+            self._prepared.set()
         except ChaosError as error:
             self._send({"say": "refused", "detail": str(error)})
         else:
@@ -101,30 +104,25 @@ class LoadWorker:
 
     # -- what Locust does -----------------------------------------------------------------------------
 
-    def _spawn_users(self, counts: dict[str, int], wait: bool = False) -> Any:
+    def _spawn_users(self, user_classes_spawn_count: dict[str, int], wait: bool = False) -> Any:
         """In place of the runner's: users that the master starts are held until the start is agreed."""
+        if self._workload is None and self._plan_is_coming() and not self._prepared.wait(GO_LIMIT_S):
+            logger.error("the master has a plan but did not send it; no users are started")
+            return []
         workload = self._workload
-        if workload is None and self._plan_is_coming():
-            with gevent.Timeout(GO_LIMIT_S, False):
-                while self._workload is None:
-                    gevent.sleep(0.01)
-            workload = self._workload
-            if workload is None:
-                logger.error("the master has a plan but did not send it; no users are started")
-                return []
         if workload is not None:
             if not workload.started.wait(GO_LIMIT_S) or workload.stopping:
                 return []
             workload.users_changed()
-        return type(self._runner).spawn_users(self._runner, counts, wait)
+        return type(self._runner).spawn_users(self._runner, user_classes_spawn_count, wait)
 
-    def _stop_users(self, counts: dict[str, int]) -> None:
+    def _stop_users(self, user_classes_stop_count: dict[str, int]) -> None:
         workload = self._workload
         if workload is not None and not workload.stopping:
             if workload.open and self._runner.state != STATE_CLEANUP:
                 return
             workload.users_changed()
-        type(self._runner).stop_users(self._runner, counts)
+        type(self._runner).stop_users(self._runner, user_classes_stop_count)
 
     def _plan_is_coming(self) -> bool:
         """Locust sends the master's options along when it starts users."""
@@ -139,6 +137,7 @@ class LoadWorker:
 
     def _on_test_stop(self, **_: Any) -> None:
         self._workload = None
+        self._prepared.clear()
 
     def _on_user_error(self, **_: Any) -> None:
         if self._workload is not None:

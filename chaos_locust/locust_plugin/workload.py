@@ -108,7 +108,7 @@ class Workload:
     # -- the run --------------------------------------------------------------------------------------
 
     def go(self, start_epoch_s: float, from_s: float, share: tuple[int, int], max_users: int) -> None:
-        """The start instant is agreed, on this process's clock; a worker that joins takes part from `from_s` on."""
+        """The start instant is agreed, on this process's clock; who joins takes part from `from_s` on."""
         self._start_epoch_s = start_epoch_s
         self._covered_s = from_s
         self._shares.change(from_s, *share)
@@ -124,16 +124,15 @@ class Workload:
 
     def change_share(self, from_s: float, share: tuple[int, int], max_users: int) -> None:
         """From `from_s` on, normally a second ahead, other arrivals are ours."""
-        if self._plan.load is not None and from_s < self._covered_s:
-            before = self._shares.mine
-            late = list(self._schedule().due_times(from_s, self._covered_s))
-            old = [before(index, due_s) for index, due_s in late]
-            self._shares.change(from_s, *share)
-            for (index, due_s), was_mine in zip(late, old, strict=True):
-                if self._shares.mine(index, due_s) and not was_mine:
-                    self._recorder.lose(due_s)  # the message came too late for it
-        else:
-            self._shares.change(from_s, *share)
+        late: list[tuple[int, float]] = []
+        if self._pool is not None and self._plan.load is not None:  # the message may have come too late
+            schedule = Schedule(self._plan.load, self._plan.seed)
+            passed = schedule.due_times(from_s, max(from_s, self._covered_s))
+            late = [(index, due_s) for index, due_s in passed if not self._shares.mine(index, due_s)]
+        self._shares.change(from_s, *share)
+        for index, due_s in late:
+            if self._shares.mine(index, due_s):
+                self._recorder.lose(due_s)
         self._max_users = max_users
         self._redraw = True
 
@@ -142,8 +141,8 @@ class Workload:
         self._send({"say": "users", "t_s": self.now()})
 
     def stop(self, at_s: float | None = None, spare: object = None) -> None:
-        """No arrivals due after `at_s` (None: now); waits for what is under way, at most the time-out;
-        stops the users, but for the greenlet `spare`; sends the last report. Calling it again waits for that."""
+        """No arrivals due after `at_s` (None: now). Waits for what is under way, at most the time-out; stops
+        the users, but for the greenlet `spare`; sends the last report. Called again, it waits for that."""
         if self._stop_at_s is not None:
             self._stopped.wait()
             return
@@ -163,10 +162,6 @@ class Workload:
             self._stopped.set()
 
     # -- arrivals -------------------------------------------------------------------------------------
-
-    def _schedule(self) -> Schedule:
-        assert self._plan.load is not None
-        return Schedule(self._plan.load, self._plan.seed)
 
     def _dispatch(self, pool: Pool) -> None:
         """Hands every arrival to the pool when it is due, until the load ends or is stopped."""
@@ -199,7 +194,7 @@ class Workload:
     def _mine(self, since_s: float) -> Iterator[float]:
         """Due times of this worker's arrivals from `since_s` on."""
         assert self._plan.load is not None
-        schedule, end_s = self._schedule(), self._plan.load.duration_s
+        schedule, end_s = Schedule(self._plan.load, self._plan.seed), self._plan.load.duration_s
         while since_s < end_s:
             until_s = min(since_s + AHEAD_S, end_s)
             for index, due_s in schedule.due_times(since_s, until_s):
