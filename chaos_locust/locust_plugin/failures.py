@@ -61,7 +61,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if seen is None:
             return
         yield seen
-        reason = getattr(seen, "reason", None)
+        reason = getattr(seen, "reason", None) or getattr(seen, "original", None)
         first = seen.args[0] if seen.args else None
         if isinstance(reason, BaseException):
             seen = reason

@@ -1,4 +1,4 @@
-"""Whether this process can be trusted as a load generator: its CPU, the machine's steal, its loop's lateness."""
+"""Can this process be trusted as a load generator: its CPU, the machine's steal, its loop's lateness."""
 
 from __future__ import annotations
 
