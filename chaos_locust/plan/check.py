@@ -151,7 +151,7 @@ def _baseline_problems(plan: Plan, expected: Expected) -> list[Problem]:
     place = "load"
     if plan.faults:
         first = min(range(len(plan.faults)), key=lambda index: expected.onset_s(plan.faults[index]))
-        place = f"faults[{first}].at"
+        place = f"faults[{first}].{'when' if plan.faults[first].when else 'at'}"
     begins = f"it begins at {format_duration(baseline.starts_s)}, after warm-up and with the step in force"
     wanted = (
         f"{format_duration(least_s)} are needed; shift the fault or the step, or set baseline: or warm_up:"

@@ -43,7 +43,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
-    """A label and when it is expected. exact: False when it hangs on a fault that waits for a condition."""
+    """A label and when it is expected. exact: False when the run itself decides its start or end."""
 
     label: str
     kind: Literal["run", "warm_up", "baseline", "step", "fault"]
@@ -146,13 +146,13 @@ class Expected:
 
     def phases(self) -> list[PlannedPhase]:
         """Every label with its time, and the warm-up."""
-        waits = any(fault.at_s is None for fault in self.plan.faults)
-        found = [PlannedPhase("run", "run", self.run.starts_s, self.run.ends_s, True)]
+        known = self.plan.warm_up_s is not None
+        timed = all(fault.at_s is not None for fault in self.plan.faults)
+        baseline = self.baseline
+        found = [PlannedPhase("run", "run", self.run.starts_s, self.run.ends_s, known)]
+        found.append(PlannedPhase("warm-up", "warm_up", 0.0, self.warmed_up_s, known))
         found.append(
-            PlannedPhase("warm-up", "warm_up", 0.0, self.warmed_up_s, self.plan.warm_up_s is not None)
-        )
-        found.append(
-            PlannedPhase("baseline", "baseline", self.baseline.starts_s, self.baseline.ends_s, not waits)
+            PlannedPhase("baseline", "baseline", baseline.starts_s, baseline.ends_s, known and timed)
         )
         for step in self.load.steps:
             found.append(PlannedPhase(step.name, "step", step.starts_s, step.ends_s, True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +60,7 @@ def test_pieces_put_together_are_the_whole(arrivals: str, data: st.DataObject) -
     edges = [0.0, *cuts, load.duration_s + 1]
     whole = list(Schedule(load, 7).due_times(0.0, load.duration_s + 1))
     pieces = []
-    for since_s, until_s in zip(edges, edges[1:], strict=False):
+    for since_s, until_s in pairwise(edges):
         # a schedule of its own each time, as on a worker that joins late
         piece = list(Schedule(load, 7).due_times(since_s, until_s))
         assert Schedule(load, 7).count(since_s, until_s) == len(piece)
@@ -84,7 +84,7 @@ def test_a_constant_rate_is_exact_in_every_second_across_a_step() -> None:
     schedule = Schedule(load, 1)
     assert [schedule.count(second, second + 1) for second in range(92)] == [50] * 60 + [100] * 30 + [0, 0]
     times = [due_s for _, due_s in schedule.due_times(10, 11)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == pytest.approx([0.02] * 49)
 
 
@@ -112,7 +112,7 @@ def test_poisson_arrivals_scatter_as_poisson_does() -> None:
     variance = sum((found - mean) ** 2 for found in counts) / (len(counts) - 1)
     assert mean == pytest.approx(20, rel=0.05)  # over four deviations of the mean of 1000 counts
     assert variance / mean == pytest.approx(1, abs=0.2)  # a constant rate has 0
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     longer = sum(gap > 1 / 200 for gap in gaps) / len(gaps)
     assert longer == pytest.approx(0.368, abs=0.02)  # exp(-1): also across the borders of blocks
 

@@ -1,0 +1,188 @@
+"""Fault kinds as data: units, mistakes, round trips, and kinds of other packages."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
+
+import pytest
+
+from chaos_locust.errors import ChaosError, InvalidPlan
+from chaos_locust.faults.base import Fault, When
+from chaos_locust.faults.network import Bandwidth, GradualLatency, Latency, Slicer
+from chaos_locust.faults.process import Kill, Pause
+from chaos_locust.faults.registry import BUILT_IN, KINDS, find_kinds, parse_fault
+
+COMMON = {"name": "x", "target": "db", "at": "40s", "for": "15s"}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "latency": {"latency": "200ms", "jitter": "50ms", "direction": "both", "share": "25%"},
+    "gradual_latency": {"latency": "1s", "from": "10ms", "jitter": "1ms"},
+    "bandwidth": {"rate": "100KB/s", "direction": "upstream"},
+    "timeout": {"after": "2s"},
+    "reset": {"after": "100ms"},
+    "slow_close": {"delay": "1s"},
+    "slicer": {"size": "1KiB", "variation": "100B", "delay": "30us"},
+    "limit": {"bytes": "10KB"},
+    "down": {},
+    "kill": {"signal": "SIGTERM", "for": None},
+    "pause": {"at": None, "when": "steady for 10s"},
+}
+
+
+def document(kind: str, **changes: Any) -> dict[str, Any]:
+    data = {"kind": kind, **COMMON, **EXAMPLES[kind], **changes}
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def told(data: object) -> list[str]:
+    found = parse_fault(data, "faults[0]")
+    assert isinstance(found, list), f"accepted: {found}"
+    return [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_reads_back_as_it_was(kind: str) -> None:
+    fault = parse_fault(document(kind), "faults[0]")
+    assert isinstance(fault, KINDS[kind])
+    assert parse_fault(json.loads(json.dumps(fault.to_json())), "x") == fault
+    for text in (fault.kind, fault.summary, fault.family, fault.undo, fault.effect_text):
+        assert text
+
+
+def test_values_in_units_of_their_names() -> None:
+    fault = parse_fault(document("latency"), "x")
+    assert isinstance(fault, Latency)
+    assert (fault.latency_s, fault.jitter_s, fault.share, fault.at_s, fault.duration_s) == (
+        0.2,
+        0.05,
+        0.25,
+        40,
+        15,
+    )
+    assert fault.ends_s == 55
+    pause = parse_fault(document("pause"), "x")
+    assert isinstance(pause, Pause)
+    assert (pause.when, pause.at_s, pause.ends_s) == (When(10.0), None, None)
+    slicer = parse_fault(document("slicer"), "x")
+    assert isinstance(slicer, Slicer)
+    assert (slicer.size_bytes, slicer.variation_bytes, slicer.delay_s) == (1024, 100, 3e-5)
+    assert parse_fault(document("kill"), "x") == Kill(name="x", target="db", at="40s", signal="TERM")
+
+
+def test_python_names_and_yaml_keys_are_the_same() -> None:
+    one = Latency(name="x", target="db", latency="200ms", at="40s", duration="15s")
+    assert one == Latency(name="x", target="db", latency_s=0.2, at_s=40, duration_s=15.0)
+    assert one == Latency(**{"name": "x", "target": "db", "latency": "0.2s", "at": "40s", "for": "15s"})
+    gradual = GradualLatency(name="x", target="db", latency="1s", start="500ms", at="0s", duration="10s")
+    assert [gradual.latency_at(t) for t in (-1, 0, 5, 10, 11)] == [0.5, 0.5, 0.75, 1.0, 1.0]
+    assert (
+        Bandwidth(name="x", target="db", rate_bytes_per_s=5000, at="0s", duration="1s").rate_bytes_per_s
+        == 5000
+    )
+    for wrong in ({"latency": 0.2}, {"latency_s": -1}, {"latency_s": True}):
+        with pytest.raises(InvalidPlan, match="latency"):
+            Latency(name="x", target="db", at="40s", duration="15s", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (3, "faults[0]: '3' is not a mapping; allowed keys: kind, name, target, at, when, for"),
+        ({"name": "x"}, "faults[0].kind: is missing; allowed: latency,"),
+        (
+            {"kind": "latencyy"},
+            "faults[0].kind: 'latencyy' is no fault kind; did you mean latency? allowed: latency,",
+        ),
+        ({"kind": ["latency"]}, "faults[0].kind: '['latency']' is no fault kind"),
+        (
+            document("latency", at=40),
+            "faults[0].at: '40' is a bare number; give a duration with a unit, such as 40s",
+        ),
+        (document("latency", jitter="1:30"), "faults[0].jitter: '1:30' can be read in two ways"),
+        (document("latency", latency=None), "faults[0].latency: is missing"),
+        (document("latency", latency="0ms"), "faults[0].latency: '0' is not allowed; give more than zero"),
+        (document("latency", latency="1.5ms"), "faults[0].latency: '1.5ms' is finer than a proxy goes"),
+        (
+            document("latency", latncy="1ms"),
+            "faults[0].latncy: 'latncy' is no key here; did you mean latency?",
+        ),
+        (
+            document("latency", name="Slow DB"),
+            "faults[0].name: 'Slow DB' is no name; allowed: lower-case letters",
+        ),
+        (
+            document("latency", direction="down"),
+            "faults[0].direction: 'down' is not allowed; allowed: 'downstream'",
+        ),
+        (document("latency", share="0%"), "faults[0].share: '0%' is not allowed"),
+        (document("latency", share="101%"), "faults[0].share: '101%' is no share"),
+        (document("latency", when="steady for 10s"), "faults[0].at: both are given; give at:"),
+        (document("latency", at=None), "faults[0].at: neither is given; give at:"),
+        (document("latency", at=None, when="steady"), "faults[0].when: 'steady' is no condition"),
+        (document("latency", at=None, when="steady for 10"), "faults[0].when: '10' is a bare number"),
+        ({**document("latency"), "for": "0s"}, "faults[0].for: '0' is not allowed; give more than zero"),
+        (document("pause") | {"for": None}, "faults[0].for: is missing; say how long the pause lasts"),
+        (document("kill") | {"for": "3s"}, "faults[0].for: a kill happens at once and takes no for:"),
+        (document("kill", signal="STOP"), "faults[0].signal: 'STOP' is not allowed; allowed: 'KILL', 'TERM'"),
+        (document("gradual_latency", latency="10ms"), "faults[0].from: equals latency"),
+        (document("bandwidth", rate="1500B/s"), "faults[0].rate: '1500B/s' is finer than a proxy goes"),
+        (document("bandwidth", rate="100KB"), "faults[0].rate: '100KB' is no rate of bytes"),
+        (
+            document("slicer", variation="1KiB"),
+            "faults[0].variation: '1024B' is not allowed; give less than size",
+        ),
+        (document("limit", bytes=100), "faults[0].bytes: '100' is a bare number; give a size"),
+    ],
+)
+def test_mistakes_have_their_place_and_say_what_is_allowed(data: object, line: str) -> None:
+    found = told(data)
+    assert len(found) == 1
+    assert found[0].startswith(line), found
+
+
+def test_all_mistakes_come_at_once() -> None:
+    found = told({"kind": "latency", "name": 1, "latency": 2, "at": 3, "colour": "red"})
+    assert [line.split(":")[0] for line in found] == [
+        "faults[0].for",
+        "faults[0].name",
+        "faults[0].target",
+        "faults[0].at",
+        "faults[0].latency",
+        "faults[0].colour",
+    ]
+
+
+def test_a_fault_cannot_be_changed() -> None:
+    fault = Latency(name="x", target="db", latency="200ms", at="40s", duration="15s")
+    with pytest.raises(Exception, match="frozen"):
+        fault.at_s = 50.0  # type: ignore[misc]
+
+
+class Rewind(Fault):
+    """A kind as another package may bring it."""
+
+    kind: ClassVar[str] = "rewind"
+    summary: ClassVar[str] = "turns the clock back"
+    family: ClassVar[str] = "clock"
+    undo: ClassVar[str] = "by hand"
+    effect_text: ClassVar[str] = "the clock shows an earlier time"
+
+
+class Impostor(Fault):
+    kind: ClassVar[str] = "latency"
+
+
+def entry(name: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{name}", "chaos_locust.faults")
+
+
+def test_other_packages_can_bring_kinds() -> None:
+    assert find_kinds([entry("Rewind")])["rewind"] is Rewind
+    assert set(find_kinds([])) == {cls.kind for cls in BUILT_IN}
+    with pytest.raises(ChaosError, match=r"fault kind latency .* is there already"):
+        find_kinds([entry("Impostor")])
+    with pytest.raises(ChaosError, match="is no subclass of Fault"):
+        find_kinds([entry("entry")])
+    with pytest.raises(ChaosError, match=r"fault kind nothing .* cannot be loaded"):
+        find_kinds([entry("nothing")])
