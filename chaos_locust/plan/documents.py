@@ -86,7 +86,7 @@ def read_yaml(text: str) -> Any:
         if node is None:
             return None
         if (size := _size(node, {})) > MOST_VALUES:
-            raise ValueError(f"has aliases that expand to {size} values; at most {MOST_VALUES} are allowed")
+            raise ValueError(f"has {size} values, aliases written out; at most {MOST_VALUES} are allowed")
         return _restore(loader.construct_document(node), put_back)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

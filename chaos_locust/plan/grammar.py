@@ -1,4 +1,13 @@
-"""The language of objectives: text to data. The grammar is in docs, and in the order of the code below.
+"""The language of objectives: text to data.
+
+    objective = measure ["of" subject] op bound (scope ["in every" duration] | "in every" duration scope)
+              | "recovery" op duration "after" FAULT ("starts" | "ends")
+    measure   = "p"NUM["(ok)"] | "mean"["(ok)"] | "max" | "error_rate" | "dropped" | "throughput"
+              | "availability" | "outage" | PROBE"("args")"
+    subject   = '"'REQUEST NAME'"' | "each request"
+    bound     = NUM UNIT | INTEGER | NUM"x baseline" | "baseline +" NUM UNIT
+              | NUM"% of" ("baseline" | "offered")
+    scope     = "during" LABEL {"and" LABEL} | "after" FAULT
 
 Every mistake is a ValueError that quotes the word that is wrong and says what is allowed in its place.
 """

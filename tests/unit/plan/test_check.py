@@ -203,6 +203,7 @@ def test_two_faults_are_refused_where_they_cannot_both_act(
     other = {key: value for key, value in {**slow, "name": "other", **changes}.items() if value is not None}
     targets = {"db": {"proxy": "db"}, "other": {"proxy": "other"}}
     found = problems(targets=targets, faults=[slow, other])
+    assert len(problems(targets=targets, faults=[other, slow])) == len(found)
     assert [
         line.startswith("faults[1]: cannot act together with faults[0] (slow-db) on db") for line in found
     ] == ([True] if clash else [])
@@ -270,3 +271,13 @@ def test_names_are_checked_again_when_the_load_came_from_elsewhere(plan: Callabl
 )
 def test_where_targets_may_be(host: str, allow: list[str], may: bool | None) -> None:
     assert may_reach(host, allow) is may
+
+
+def test_what_follows_a_fault_lasts_until_the_next_one(checked: Check, slow: dict[str, Any]) -> None:
+    found = checked(
+        faults=[slow, {**KILL, "at": "80s"}, {**LATER, "at": "100s"}],
+        objectives=["error_rate < 5% after slow-db", "outage < 5s during kill-web", "max < 1s after later"],
+    )
+    assert [(o.starts_s, o.ends_s) for o in found.objectives] == [(55, 80), (80, 100), (105, 120)]
+    # 15 s at 50 and 100 a second: the time-out before the kill is left out
+    assert found.objectives[0].samples == 5 * 50 + 10 * 100
