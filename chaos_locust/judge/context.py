@@ -24,6 +24,23 @@ _SHARES: Mapping[str, Bad] = {"error_rate": FAILED, "availability": FAILED, "dro
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rule is judged: the whole seconds `at`. exact: the stretch they were taken from. since_s: from
+    when on a fault may have acted. cut: the run's end made it shorter than planned. left_out: requests of
+    it that the boundary guard did not judge."""
+
+    at: range
+    exact: Stretch
+    since_s: float
+    cut: bool = False
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, at: range) -> Place:
+        return cls(at, Stretch(at.start, at.stop), at.start)
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """A measure's value over a stretch, as a range in its unit, and how many samples it rests on."""
 
@@ -66,11 +83,9 @@ class Context:
         level = self.course.level(self.course.baseline)
         return level is not None and level == self.course.level(stretch)
 
-    def measured(
-        self, measure: Measure, subject: str | None, seconds: range, since_s: float
-    ) -> Measured | None:
-        """A measure's value over `seconds`; None: nothing to measure. since_s: for an outage only."""
-        kind = measure.kind
+    def measured(self, measure: Measure, subject: str | None, place: Place) -> Measured | None:
+        """A measure's value there; None: nothing to measure."""
+        kind, seconds = measure.kind, place.at
         if kind == "quantile":
             return self._quantile(measure, subject, seconds)
         if kind in _SHARES:
@@ -84,7 +99,7 @@ class Context:
         if kind == "throughput":
             return self._throughput(subject, seconds)
         if kind == "outage":
-            outage = longest_outage(self.series, subject, seconds, since_s)
+            outage = longest_outage(self.series, subject, place.exact, place.since_s)
             if outage is None:
                 return None
             return Measured(Range(*outage.interval), self.series.tally(FAILED, subject, seconds).n)
@@ -96,10 +111,10 @@ class Context:
         baseline = self.course.baseline
         seconds = self.course.guarded(baseline, self.plan.timeout_s).seconds
         if measure.kind == "quantile":  # as its own bound: without what was due so shortly before the fault
-            first = self.measured(measure, subject, baseline.seconds, baseline.starts_s)
+            first = self.measured(measure, subject, Place.of(baseline.seconds))
             guard_s = self.plan.timeout_s if first is None else min(self.plan.timeout_s, first.value.most)
             seconds = self.course.guarded(baseline, guard_s).seconds
-        found = self.measured(measure, subject, seconds, baseline.starts_s)
+        found = self.measured(measure, subject, Place.of(seconds))
         floor = samples_floor(1 - measure.quantile) if measure.quantile is not None else SMALLEST_FLOOR
         if found is None:
             return "the baseline has no requests to compare with"

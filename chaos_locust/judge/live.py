@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from chaos_locust.events import Recording
 from chaos_locust.judge.claims import DEVIATED, INCONCLUSIVE, UPHELD
-from chaos_locust.judge.context import Context
+from chaos_locust.judge.context import Context, Place
 from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.objectives import judge_objective, judge_steady_state, worst_of
 from chaos_locust.judge.rules import Rule, rule_of
@@ -80,7 +80,7 @@ def _surely_holds(ctx: Context, rule: Rule, at: range) -> bool:
     """By the counts and, where samples are few, beyond chance: one failed request of one ends no run."""
     claim = rule.claim
     if claim is None or claim.at_most:
-        return rule.decide(ctx, at).outcome is UPHELD
+        return rule.decide(ctx, Place.of(at)).outcome is UPHELD
     tally = ctx.series.tally(claim.bad, rule.subject, at)
     enough = tally.n >= samples_floor(claim.limit) or surely_above(tally.least, tally.n, claim.limit)
     return tally.n > 0 and enough and claim.holds(tally.least, tally.n)

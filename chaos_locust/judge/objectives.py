@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chaos_locust.judge.claims import DEVIATED, INCONCLUSIVE, UPHELD
-from chaos_locust.judge.context import FAILED, Context
+from chaos_locust.judge.context import FAILED, Context, Place
 from chaos_locust.judge.course import FaultCourse, Stretch
 from chaos_locust.judge.rules import Decision, Rule, guard_s, rule_of, shown, stretches
 from chaos_locust.judge.verdict import Finding, Outcome
@@ -65,16 +65,6 @@ def judge_objective(ctx: Context, objective: Objective) -> list[Finding]:
     return [_judge(ctx, objective, name, stretch) for name in ctx.series.names]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a rule is judged. left_out: requests there that the boundary guard did not judge."""
-
-    at: range
-    since_s: float
-    cut: bool
-    left_out: int
-
-
 def _judge(ctx: Context, objective: Objective, subject: str | None, stretch: Stretch) -> Finding:
     assert objective.scope is not None
     if subject is not None and subject not in ctx.series.names:
@@ -84,12 +74,13 @@ def _judge(ctx: Context, objective: Objective, subject: str | None, stretch: Str
         return undecided(objective, rule, subject)
     if objective.bound.relative in ("factor", "plus") and not ctx.comparable(stretch):
         return undecided(objective, "the baseline was at another load level: no comparison", subject)
-    at = ctx.course.guarded(stretch, guard_s(rule, ctx.plan.timeout_s)).seconds
+    guarded = ctx.course.guarded(stretch, guard_s(rule, ctx.plan.timeout_s))
+    at = guarded.seconds
     unjudged = range(max(at.stop, stretch.seconds.start), stretch.seconds.stop)
     left_out = ctx.series.tally(FAILED, subject, unjudged).n
     asked = [f.asked_s for f in ctx.course.faults_named(objective.scope) if f.asked_s is not None]
     since_s = min(asked, default=stretch.starts_s)
-    place = _Place(at, since_s, ctx.course.cuts(objective.scope, stretch), left_out)
+    place = Place(at, guarded, since_s, ctx.course.cuts(objective.scope, stretch), left_out)
     if not at:
         return undecided(objective, "all of it was due too shortly before a fault", subject)
     return finding_at(ctx, rule, place)
@@ -102,7 +93,7 @@ def judge_steady_state(ctx: Context, rule: Objective) -> list[Finding]:
     return [replace(f, source="steady_state", text=f"{rule.text} (steady state)") for f in findings]
 
 
-def finding_at(ctx: Context, rule: Rule, place: _Place) -> Finding:
+def finding_at(ctx: Context, rule: Rule, place: Place) -> Finding:
     objective, at = rule.objective, place.at
     decision, shown_at = _decide(ctx, rule, place)
     outcome, reason = decision.outcome, decision.reason
@@ -115,7 +106,7 @@ def finding_at(ctx: Context, rule: Rule, place: _Place) -> Finding:
         reason += "; the samples are correlated"
     if place.left_out:
         reason += f"; {count(place.left_out)} requests shortly before a fault left out"
-    value, samples, range_ = shown(ctx, rule, shown_at, place.since_s)
+    value, samples, range_ = shown(ctx, rule, place if shown_at is at else Place.of(shown_at))
     return Finding(
         "objective",
         objective.text,
@@ -134,15 +125,15 @@ def finding_at(ctx: Context, rule: Rule, place: _Place) -> Finding:
     )
 
 
-def _decide(ctx: Context, rule: Rule, place: _Place) -> tuple[Decision, range]:
+def _decide(ctx: Context, rule: Rule, place: Place) -> tuple[Decision, range]:
     """The decision and the seconds that show it: all, or for `in every` the worst stretch."""
     every_s, at = rule.objective.every_s, place.at
     if every_s is None:
-        return rule.decide(ctx, at, cut=place.cut, since_s=place.since_s), at
+        return rule.decide(ctx, place), at
     parts = stretches(at, max(1, round(every_s)))
     if not parts:
         return Decision(INCONCLUSIVE, f"it lasted {len(at)} s, which is shorter than {every_s:g} s"), at
-    decided = [(rule.decide(ctx, part, len(parts), since_s=part.start), part) for part in parts]
+    decided = [(rule.decide(ctx, Place.of(part), len(parts)), part) for part in parts]
     for outcome in (DEVIATED, INCONCLUSIVE, UPHELD):
         those = [each for each in decided if each[0].outcome is outcome]
         if those:

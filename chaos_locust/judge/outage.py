@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from chaos_locust.judge.course import Stretch
 from chaos_locust.judge.series import Series
 from chaos_locust.measure.window import SLOTS
 
@@ -18,20 +19,21 @@ class Outage:
     starts_s: float
 
 
-def longest_outage(series: Series, subject: str | None, seconds: range, since_s: float) -> Outage | None:
-    """The longest outage in `seconds`; None: nothing was due.
+def longest_outage(series: Series, subject: str | None, stretch: Stretch, since_s: float) -> Outage | None:
+    """The longest outage in `stretch`; None: nothing was due.
 
     Its length runs from the success before it to the success after it, by due time. It counts to the edge
-    of `seconds` at least; the greatest it can be runs on, back to `since_s` (when the fault was asked for)
+    of `stretch` at least; the greatest it can be runs on, back to `since_s` (when the fault was asked for)
     and forth to the next success, for the system was not seen to work at the edge.
     """
-    if not seconds:
+    start = math.ceil(round(stretch.starts_s * SLOTS, 6))
+    stop = math.floor(round(stretch.ends_s * SLOTS, 6))
+    if start >= stop:
         return None
-    start, stop = seconds.start * SLOTS, seconds.stop * SLOTS
     before, end = min(start, math.floor(since_s * SLOTS)), max(stop, series.end * SLOTS)
     groups = series.of(subject)
     arrivals = [series.arrivals] if subject is None and series.open else []
-    worst, any_due = Outage((0.0, 0.0), seconds.start), False
+    worst, any_due = Outage((0.0, 0.0), stretch.starts_s), False
     last_ok, failing = before - 1, False
 
     def close(next_ok: int | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaos_locust.judge.claims import DEVIATED, INCONCLUSIVE, UPHELD, Range, ShareClaim, compare
-from chaos_locust.judge.context import DROPPED, FAILED, SHORT, Context
+from chaos_locust.judge.context import DROPPED, FAILED, SHORT, Context, Place
 from chaos_locust.judge.doubt import Doubt
 from chaos_locust.judge.layout import slow_from_ns
 from chaos_locust.judge.sampling import BATCHES, SMALLEST_FLOOR, margin
@@ -37,15 +37,13 @@ class Rule:
     bound: Range
     claim: ShareClaim | None
 
-    def decide(
-        self, ctx: Context, at: range, looks: int = 1, cut: bool = False, since_s: float = 0.0
-    ) -> Decision:
-        """Over the seconds `at`. cut: they were fewer than planned. Doubts count."""
+    def decide(self, ctx: Context, place: Place, looks: int = 1) -> Decision:
+        """At one of `looks` places. Doubts count."""
         if self.claim is None:
-            return self._decide_value(ctx, at, cut, since_s)
-        tally = ctx.series.tally(self.claim.bad, self.subject, at)
-        outcome, reason = self.claim.decide(tally, looks, cut)
-        if outcome is DEVIATED and not self.claim.survives(tally, ctx.doubt, cut):
+            return self._decide_value(ctx, place)
+        tally = ctx.series.tally(self.claim.bad, self.subject, place.at)
+        outcome, reason = self.claim.decide(tally, looks, place.cut)
+        if outcome is DEVIATED and not self.claim.survives(tally, ctx.doubt, place.cut):
             outcome, reason = INCONCLUSIVE, _blamed(reason, ctx.doubt)
         share = tally.least / tally.n if tally.n else 0.0
         return Decision(outcome, reason, share if self.claim.at_most else -share)
@@ -56,11 +54,11 @@ class Rule:
             return None
         return margin(ctx.series.batches(self.claim.bad, self.subject, at, BATCHES), self.claim.limit)
 
-    def _decide_value(self, ctx: Context, at: range, cut: bool, since_s: float) -> Decision:
+    def _decide_value(self, ctx: Context, place: Place) -> Decision:
         measure, op = self.objective.measure, self.objective.op
         if measure.kind == "probe":
-            return self._decide_probe(ctx, at, cut)
-        found = ctx.measured(measure, self.subject, at, since_s)
+            return self._decide_probe(ctx, place)
+        found = ctx.measured(measure, self.subject, place)
         if found is None:
             return Decision(INCONCLUSIVE, "there was nothing to measure")
         limit = number(self.bound.most, self.objective.bound.unit)
@@ -70,9 +68,9 @@ class Rule:
             told = f"{told}, but {SMALLEST_FLOOR} samples are needed to decide"
             outcome = INCONCLUSIVE
         proven = measure.kind in ("max", "outage") and op in ("<", "<=")
-        if cut and outcome is not INCONCLUSIVE and not (proven and outcome is DEVIATED):
+        if place.cut and outcome is not INCONCLUSIVE and not (proven and outcome is DEVIATED):
             outcome, told = INCONCLUSIVE, f"{told}, but the run ended before its time"
-        if outcome is DEVIATED and ctx.doubt.of_measuring and not self._answered(ctx, at):
+        if outcome is DEVIATED and ctx.doubt.of_measuring and not self._answered(ctx, place.at):
             outcome, told = INCONCLUSIVE, _blamed(told, ctx.doubt)
         return Decision(outcome, told, found.value.most if op in ("<", "<=") else -found.value.least)
 
@@ -82,17 +80,21 @@ class Rule:
             return False
         return ctx.series.tally(FAILED, self.subject, at).answered > 0
 
-    def _decide_probe(self, ctx: Context, at: range, cut: bool) -> Decision:
+    def _decide_probe(self, ctx: Context, place: Place) -> Decision:
         """Every reading has to comply."""
-        readings = ctx.readings(self.objective.measure, at)
+        readings = ctx.readings(self.objective.measure, place.at)
         known = [value for value in readings if value is not None]
         if not known:
             return Decision(INCONCLUSIVE, "the probe read nothing")
         worst = max(known) if self.objective.op in ("<", "<=") else min(known)
         outcome = compare(Range(worst, worst), self.objective.op, self.bound)
         told = f"the worst of {len(known)} readings was {number(worst, self.objective.bound.unit)}"
-        if outcome is UPHELD and (cut or len(known) < len(readings)):
-            why = "the run ended before its time" if cut else f"{len(readings) - len(known)} readings failed"
+        if outcome is UPHELD and (place.cut or len(known) < len(readings)):
+            why = (
+                "the run ended before its time"
+                if place.cut
+                else f"{len(readings) - len(known)} readings failed"
+            )
             return Decision(INCONCLUSIVE, f"{told}, but {why}")
         return Decision(outcome, told, worst if self.objective.op in ("<", "<=") else -worst)
 
@@ -136,19 +138,17 @@ def _claim(objective: Objective, bound: Range) -> ShareClaim | None:
     return None
 
 
-def shown(
-    ctx: Context, rule: Rule, at: range, since_s: float
-) -> tuple[float | None, int | None, Range | None]:
+def shown(ctx: Context, rule: Rule, place: Place) -> tuple[float | None, int | None, Range | None]:
     """(value, samples, range) as a finding shows them, in the bound's unit."""
     measure, bound = rule.objective.measure, rule.objective.bound
     if bound.relative == "offered":
-        tally = ctx.series.tally(SHORT, None, at)
+        tally = ctx.series.tally(SHORT, None, place.at)
         return (1 - tally.least / tally.n if tally.n else None), tally.n, None
     if measure.kind == "probe":
-        known = [value for value in ctx.readings(measure, at) if value is not None]
+        known = [value for value in ctx.readings(measure, place.at) if value is not None]
         pick: Callable[[list[float]], float] = max if rule.objective.op in ("<", "<=") else min
         return (pick(known) if known else None), len(known), None
-    found = ctx.measured(measure, rule.subject, at, since_s)
+    found = ctx.measured(measure, rule.subject, place)
     if found is None:
         return None, 0, None
     return (found.value.least if measure.kind == "outage" else found.value.most), found.samples, found.value

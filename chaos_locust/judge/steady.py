@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from chaos_locust.judge.claims import DEVIATED, UPHELD, Range, ShareClaim
-from chaos_locust.judge.context import FAILED, SHORT, Context
+from chaos_locust.judge.context import FAILED, SHORT, Context, Place
 from chaos_locust.judge.course import Stretch
 from chaos_locust.judge.rules import Rule, rule_of
 from chaos_locust.judge.sampling import surely_above
@@ -62,7 +62,7 @@ class SteadyRules:
             return State.INCOMPARABLE
         states = [self._share(ctx, claim, subject, at, looks) for claim, subject in self.shares]
         for rule in self.values:
-            outcome = rule.decide(ctx, at).outcome
+            outcome = rule.decide(ctx, Place.of(at)).outcome
             states.append({UPHELD: State.GOOD, DEVIATED: State.BAD}.get(outcome, State.UNCLEAR))
         judged = [state for state in states if state is not None]
         if State.BAD in judged:

@@ -83,7 +83,7 @@ def _finding(ctx: Context, objective: Objective, climb: list[tuple[Step, list[Fi
         told += f": {shown.reason}"
     if reached is not None and (goal is None or reached.end_level >= goal):
         outcome = UPHELD
-    elif broken is not None and (goal is None or climb[broken][0].end_level <= goal):
+    elif broken is not None:  # it broke before it reached what was wanted
         outcome = DEVIATED
     else:
         outcome = INCONCLUSIVE
