@@ -25,7 +25,7 @@ from chaos_locust.reports.text import (
 _FINDINGS = 4
 _FAULTS = 2
 _SIGN = {Outcome.UPHELD: "✅", Outcome.DEVIATED: "❌", Outcome.INCONCLUSIVE: "❔"}
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+!|~&-]")
+_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&]")
 
 
 def render(verdict: Verdict, recording: Recording) -> str:

@@ -17,7 +17,7 @@ from chaos_locust.plan.objectives import Unit
 from chaos_locust.redact import redact_text
 
 NOTHING = "-"  # there is no figure
-INFINITE = "no answer"  # so many failed that the percentile is infinite
+INFINITE = "infinite"  # so many failed that the percentile is infinite
 _EXITS = {
     0: "upheld",
     EXIT_CRASH: "chaos-locust itself failed",
@@ -157,10 +157,16 @@ def margin_of(finding: Finding) -> str:
     thin = " (thin)" if finding.margin == "thin" else ""
     if value is None or bound is None or finding.op is None:
         return NOTHING + thin if thin else NOTHING
+    if finding.outcome is Outcome.INCONCLUSIVE:
+        return NOTHING
+    upper = finding.op.startswith("<")
+    if finding.interval is not None:
+        value = finding.interval[1 if upper else 0]
     if math.isinf(value) or math.isinf(bound):
         return f"beyond any bound{thin}" if finding.outcome is Outcome.DEVIATED else NOTHING
-    upper = finding.op.startswith("<")
     room = bound - value if upper else value - bound
+    if (room >= 0) != (finding.outcome is Outcome.UPHELD) and room != 0:
+        return NOTHING  # it was decided by something else than this value: a relapse, say
     if bound == 0:
         return f"{quantity(abs(room), finding.unit)} {'to spare' if room >= 0 else 'over'}{thin}"
     distance = f"{significant(abs(room) / abs(bound) * 100, 2)} %"
