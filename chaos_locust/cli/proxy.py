@@ -9,6 +9,6 @@ CONTEXT_SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 def proxy(context: typer.Context) -> None:
     """Run the embedded proxy: Toxiproxy's API and options (-host, -port, -config, -proxy-metrics)."""
-    from chaos_locust.proxy.__main__ import main
+    from chaos_locust.proxy import main
 
     raise typer.Exit(main(context.args))

@@ -7,8 +7,7 @@ from locust.argument_parser import LocustArgumentParser
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Listener of `init_command_line_parser`."""
-    group = parser.add_argument_group("chaos-locust options")
-    group.add_argument(
+    parser.add_argument(
         "--chaos-plan",
         metavar="<file>",
         default=None,
@@ -16,7 +15,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="The plan: load, faults, objectives. Only the master (or the local process) needs it.",
         include_in_web_ui=False,
     )
-    group.add_argument(
+    parser.add_argument(
         "--chaos-load",
         metavar="<shape>",
         default=None,
@@ -24,7 +23,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         help="A load shape, for example 'spike base=10/s peak=100/s before=10s for=30s after=20s'.",
         include_in_web_ui=False,
     )
-    group.add_argument(
+    parser.add_argument(
         "--chaos-results",
         metavar="<folder>",
         default="results",

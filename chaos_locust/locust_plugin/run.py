@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -182,7 +183,7 @@ class ChaosRun:
         elif isinstance(event, EffectSeen):
             self.effects[event.fault] = event
         self.watch.events.append(event)
-        self._write(lambda: self._journal.write(event))
+        self._write(partial(self._journal.write, event))
         if isinstance(event, WorkerEvent) and event.state == "lost" and not self._load.workers_alive:
             self.interrupt("workers_lost", "the last worker was lost")
 
@@ -191,7 +192,7 @@ class ChaosRun:
             raise ChaosError("a window came before the run's start")
         self.watch.add(changes)
         for (second, name), change in changes.items():
-            self._write(lambda s=second, n=name, w=change: self._journal.write_window(s, n, w))
+            self._write(partial(self._journal.write_window, second, name, change))
 
     def _write(self, write: Callable[[], None]) -> None:
         try:

@@ -39,6 +39,7 @@ class Session:
 
     def __init__(self, environment: Environment) -> None:
         assert environment.runner is not None
+        assert environment.parsed_options is not None
         self.environment = environment
         self.runner = environment.runner
         self.options = environment.parsed_options

@@ -24,15 +24,17 @@ class ChaosTab:
     """Adds the tab once per process; it always shows the session's current or last run."""
 
     def __init__(self, web_ui: WebUI, session: Session) -> None:
+        assert web_ui.app is not None
         self._session = session
-        self._stats_path = f"{web_ui.app.blueprints['locust'].url_prefix or ''}/stats/requests"
+        prefix = web_ui.app.blueprints["locust"].url_prefix
+        self._stats_path = f"{prefix or ''}/stats/requests"
         structure = [{"key": key, "title": title} for key, title in COLUMNS.items()]
         web_ui.template_args |= {
             "extended_tabs": [{"title": "Chaos", "key": KEY}],
             "extended_tables": [{"key": KEY, "structure": structure}],
         }
         web_ui.app.after_request(self._add_rows)
-        blueprint = Blueprint("chaos", __name__, url_prefix=web_ui.app.blueprints["locust"].url_prefix)
+        blueprint = Blueprint("chaos", __name__, url_prefix=prefix)
         blueprint.add_url_rule("/chaos/report", "report", web_ui.auth_required_if_enabled(self._report))
         web_ui.app.register_blueprint(blueprint)
 
