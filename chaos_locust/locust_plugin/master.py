@@ -11,20 +11,18 @@ import gevent
 from gevent import Greenlet, getcurrent
 from gevent.event import Event as Signal
 from locust.env import Environment
-from locust.rpc import Message
 from locust.runners import MasterRunner, Runner
 
 from chaos_locust.errors import ChaosError, PreflightFailed, Problem
 from chaos_locust.events import (
     ClockOffset,
     Event,
-    GeneratorSample,
     LoadStopped,
     SharesChanged,
-    StepSeen,
     WorkerEvent,
 )
 from chaos_locust.locust_plugin.crew import Worker
+from chaos_locust.locust_plugin.inbox import Inbox
 from chaos_locust.locust_plugin.messages import TO_MASTER, TO_WORKER, Clock, epoch_clock
 from chaos_locust.locust_plugin.roll_call import LOCAL, LOOK_S, RollCall
 from chaos_locust.locust_plugin.shapes import user_changes
@@ -123,7 +121,8 @@ class LoadMaster:
         load of the plan, now for a load of Locust's own. Raises PreflightFailed when no worker can take part.
         """
         distributed = isinstance(self._runner, MasterRunner)
-        self._runner.custom_messages[TO_MASTER] = (self._receive, False)
+        inbox = Inbox(self._roll, self._plan, self._layout, self._emit, self._on_windows)
+        self._runner.custom_messages[TO_MASTER] = (inbox.receive, False)
         if not distributed and TO_WORKER not in self._runner.custom_messages:
             LoadWorker(self._environment).listen()
         self._change_settings()
@@ -278,54 +277,6 @@ class LoadMaster:
     def _on_sent_home(self, worker: Worker) -> None:
         state = "refused" if worker.state == "refused" else "silent"
         self._emit(WorkerEvent(self.now_s, worker.name, state, worker.detail))  # type: ignore[arg-type]
-
-    def _receive(self, environment: Environment, msg: Message, **_: Any) -> None:
-        worker, data = self._roll.crew.get(msg.node_id), msg.data
-        if worker is None or data["run"] != self._roll.run or worker.state == "refused":
-            return
-        if worker.state == "lost":
-            if not data.get("final"):
-                self._roll.send(worker, {"say": "abandon"})  # only silent: what it did since counts as lost
-            return
-        if data["say"] == "users":
-            self._on_users(worker, data["t_s"])
-        elif data["say"] == "report":
-            self._on_report(worker, data)
-        self._roll.hear(worker, data)
-
-    def _on_users(self, worker: Worker, t_s: float) -> None:
-        step = (
-            self._plan.load.step_at(t_s) if self._plan.load is not None and self._schedule is None else None
-        )
-        if step is not None:
-            self._step_seen(worker, step.name, t_s)
-
-    def _on_report(self, worker: Worker, data: Mapping[str, Any]) -> None:
-        worker.covered_s, worker.in_flight = data["covered_s"], data["in_flight"]
-        changes = worker.read_windows(data["windows"], self._layout)
-        if changes:
-            self._on_windows(changes)
-        for step, seen_s in data["steps"]:
-            self._step_seen(worker, step, seen_s)
-        if data["sample"] is not None:
-            self._emit(
-                GeneratorSample(data["t_s"], worker.name, in_flight=worker.in_flight, **data["sample"])
-            )
-        if data["listener_failed"] and not worker.listener_failed:
-            self._emit(WorkerEvent(data["t_s"], worker.name, "raised", "a listener or greenlet raised"))
-        if data["exceptions"] and not worker.exceptions:
-            self._emit(WorkerEvent(data["t_s"], worker.name, "raised", "a task raised"))
-        worker.exceptions, worker.listener_failed = data["exceptions"], data["listener_failed"]
-        if data["final"]:
-            worker.state = "final"
-            self._emit(WorkerEvent(data["t_s"], worker.name, "finished"))
-
-    def _step_seen(self, worker: Worker, name: str, seen_s: float) -> None:
-        assert self._plan.load is not None
-        if name not in worker.steps_seen:
-            worker.steps_seen.add(name)
-            due_s = next(step.starts_s for step in self._plan.load.steps if step.name == name)
-            self._emit(StepSeen(seen_s, name, due_s, seen_s, worker.name))
 
     # -- the end --------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from typing import Any
 
 import gevent
@@ -17,12 +18,14 @@ from locust.runners import STATE_CLEANUP, Runner, WorkerRunner
 from chaos_locust import __version__
 from chaos_locust.errors import ChaosError
 from chaos_locust.locust_plugin.messages import TO_MASTER, TO_WORKER, Clock, epoch_clock
+from chaos_locust.locust_plugin.shapes import LoadShape
 from chaos_locust.locust_plugin.users import adopt_requests
 from chaos_locust.locust_plugin.workload import Workload
 from chaos_locust.plan.model import Plan
 
 logger = logging.getLogger("chaos_locust")
 
+LOOK_EVERY_S = 0.01
 GO_LIMIT_S = 15.0
 """Users that Locust starts before the master has told us what to do are held back for so long."""
 
@@ -114,7 +117,7 @@ class LoadWorker:
             if not workload.started.wait(GO_LIMIT_S) or workload.stopping:
                 return []
             workload.users_changed()
-        return type(self._runner).spawn_users(self._runner, user_classes_spawn_count, wait)
+        return Runner.spawn_users(self._runner, user_classes_spawn_count, wait)
 
     def _stop_users(self, user_classes_stop_count: dict[str, int]) -> None:
         workload = self._workload
@@ -122,13 +125,14 @@ class LoadWorker:
             if workload.open and self._runner.state != STATE_CLEANUP:
                 return
             workload.users_changed()
-        type(self._runner).stop_users(self._runner, user_classes_stop_count)
+        Runner.stop_users(self._runner, user_classes_stop_count)
 
     def _plan_is_coming(self) -> bool:
-        """Locust sends the master's options along when it starts users."""
+        """Locust sends the master's options along when it starts users; a shape is in our locustfile too."""
         options = self._environment.parsed_options
-        names = ("chaos_plan", "chaos_load")
-        return isinstance(self._runner, WorkerRunner) and any(getattr(options, name, None) for name in names)
+        named = any(getattr(options, name, None) for name in ("chaos_plan", "chaos_load"))
+        shaped = isinstance(self._environment.shape_class, LoadShape)
+        return isinstance(self._runner, WorkerRunner) and (named or shaped)
 
     def _on_test_stopping(self, **_: Any) -> None:
         """Locust stops by itself, without a word from our master: what is under way is still waited for."""
@@ -142,6 +146,24 @@ class LoadWorker:
     def _on_user_error(self, **_: Any) -> None:
         if self._workload is not None:
             self._workload.raised += 1
+
+
+def hold_back_users() -> None:
+    """To be called before Locust makes its runner, so by `register`. A worker that joins a running test is
+    told to start users while its `init` still runs: they wait until a LoadWorker listens."""
+
+    def spawn_users(
+        runner: WorkerRunner, user_classes_spawn_count: dict[str, int], wait: bool = False
+    ) -> Any:
+        deadline_s = time.monotonic() + GO_LIMIT_S
+        while "spawn_users" not in vars(runner) and time.monotonic() < deadline_s:
+            gevent.sleep(LOOK_EVERY_S)
+        decided = vars(runner).get("spawn_users")
+        if decided is not None:
+            return decided(user_classes_spawn_count, wait)
+        return Runner.spawn_users(runner, user_classes_spawn_count, wait)
+
+    WorkerRunner.spawn_users = spawn_users  # type: ignore[method-assign]
 
 
 def _cache_default_args() -> None:

@@ -74,9 +74,9 @@ class Workload:
         self._dispatcher: Greenlet[..., Any] | None = None
         self._pool: Pool | None = None
         self._changes = ExitStack()
+        self._enter()
         self._flag_before = log.unhandled_greenlet_exception
         log.unhandled_greenlet_exception = False
-        self._enter()
 
     def now(self) -> float:
         """Seconds of the run."""
@@ -204,7 +204,7 @@ class Workload:
 
     def _spawn(self, counts: dict[str, int]) -> None:
         if not self.stopping:
-            type(self._runner).spawn_users(self._runner, counts)
+            Runner.spawn_users(self._runner, counts)
 
     # -- reports --------------------------------------------------------------------------------------
 

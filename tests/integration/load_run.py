@@ -88,21 +88,24 @@ class Visitor(FastHttpUser):
 class LoadRun:
     """Runs a plan with one of LOCUSTFILES in this many workers (0: in one local process).
 
-    `start_epoch_s` is known once inside the `with` block; `result()` waits for the end.
+    `start_epoch_s` is known once inside the `with` block; `result()` waits for the end. With several `runs`
+    in the same processes, `begun()` and `result()` go on to the next one. restored: the run has put back
+    everything that it had changed in its process.
     """
 
-    def __init__(self, plan: dict[str, Any], locustfile: str, workers: int = 0) -> None:
-        self._job = {"plan": plan, "locustfile": LOCUSTFILES[locustfile]}
+    def __init__(self, plan: dict[str, Any], locustfile: str, workers: int = 0, runs: int = 1) -> None:
+        self._job = {"plan": plan, "locustfile": LOCUSTFILES[locustfile], "runs": runs}
         self._workers = workers
         self.processes: list[subprocess.Popen[str]] = []
         self._windows: dict[tuple[int, str], Window] = {}
         self.events: list[dict[str, Any]] = []
+        self.restored = False
 
     def __enter__(self) -> Self:
-        port = _free_port()
-        self._master = self._start("master" if self._workers else "local", port)
-        self.workers = [self._start("worker", port) for _ in range(self._workers)]
-        self.start_epoch_s = float(self._line())
+        self._port = _free_port()
+        self._master = self._start("master" if self._workers else "local", self._port)
+        self.workers = [self._start("worker", self._port) for _ in range(self._workers)]
+        self.begun()
         return self
 
     def __exit__(
@@ -111,6 +114,11 @@ class LoadRun:
         for process in self.processes:
             process.kill()
             process.communicate()
+
+    def begun(self) -> None:
+        """Waits until the (next) run has begun."""
+        self.start_epoch_s = float(self._line())
+        self._windows.clear()
 
     def sleep_until(self, t_s: float) -> None:
         """Seconds of the run."""
@@ -123,7 +131,7 @@ class LoadRun:
     def result(self) -> None:
         """Waits for the end of the run and reads what was recorded."""
         data = json.loads(self._line())
-        self.events = data["events"]
+        self.events, self.restored = data["events"], data["restored"]
         layout = Layout(())
         for second, name, content in data["windows"]:
             window = self._windows.setdefault((second, name), Window(layout))
@@ -147,6 +155,10 @@ class LoadRun:
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["kind"] == kind]
+
+    def join(self) -> None:
+        """Starts one more worker."""
+        self.workers.append(self._start("worker", self._port))
 
     def _start(self, role: str, port: int) -> subprocess.Popen[str]:
         job = json.dumps({**self._job, "role": role, "port": port, "workers": self._workers})
@@ -176,13 +188,11 @@ def _free_port() -> int:
 def main(job: dict[str, Any]) -> None:
     import gevent
     import locust
-    from gevent.event import Event as Signal
+    from locust import argument_parser
     from locust.env import Environment
     from locust.event import Events
 
-    from chaos_locust.judge.layout import plan_layout
-    from chaos_locust.locust_plugin.master import LoadMaster
-    from chaos_locust.locust_plugin.worker import LoadWorker
+    from chaos_locust.locust_plugin.worker import LoadWorker, hold_back_users
     from chaos_locust.plan.documents import parse_plan
 
     plan = parse_plan(job["plan"], {})
@@ -193,8 +203,11 @@ def main(job: dict[str, Any]) -> None:
         user_classes=[user for user in users if issubclass(user, locust.User)],
         events=Events(),
         host=plan.host,
+        parsed_options=argument_parser.get_parser(default_config_files=[]).parse_args([]),
     )
+    environment.parsed_options.chaos_plan = "a plan" if job["role"] == "master" else None
     if job["role"] == "worker":
+        hold_back_users()
         runner = environment.create_worker_runner("127.0.0.1", job["port"])
         LoadWorker(environment).listen()
         runner.greenlet.join()
@@ -205,6 +218,30 @@ def main(job: dict[str, Any]) -> None:
             gevent.sleep(0.05)
     else:
         runner = environment.create_local_runner()
+    for _ in range(job["runs"]):
+        run_once(environment, plan)
+    environment.events.quitting.fire(environment=environment)
+    runner.quit()
+
+
+def run_once(environment: Any, plan: Any) -> None:
+    import gevent
+    from gevent.event import Event as Signal
+    from locust import HttpUser, TaskSet
+    from locust.clients import HttpSession
+    from locust.contrib.fasthttp import FastHttpSession
+
+    from chaos_locust.judge.layout import plan_layout
+    from chaos_locust.locust_plugin.master import LoadMaster
+
+    def state() -> list[Any]:
+        """What a run changes, and has to put back."""
+        listeners = len(environment.events.request._handlers)
+        classes = [sorted({*vars(user)} - {"host"}) for user in environment.user_classes]  # Locust sets host
+        own = (HttpSession.request, FastHttpSession.request, TaskSet.execute_next_task, TaskSet.wait)
+        return [*own, vars(HttpUser)["abstract"], classes, listeners, environment.stop_timeout]
+
+    before = state()
     windows: list[Any] = []
     events: list[Any] = []
     layout = plan_layout(plan)
@@ -219,12 +256,14 @@ def main(job: dict[str, Any]) -> None:
     gevent.signal_handler(signal.SIGUSR1, over.set)
     start_epoch_s = load.begin()
     print(start_epoch_s, flush=True)
-    assert plan.load is not None
-    over.wait(start_epoch_s + plan.load.duration_s - time.time())
+    if plan.load is None:
+        environment.runner.start(10, 10)
+    over.wait(start_epoch_s + plan.load.duration_s - time.time() if plan.load is not None else None)
     load.stop_load()
-    environment.events.quitting.fire(environment=environment)
-    runner.quit()
-    print(json.dumps({"windows": windows, "events": events}), flush=True)
+    load.stop_load()
+    environment.runner.stop()
+    restored = state() == before
+    print(json.dumps({"windows": windows, "events": events, "restored": restored}), flush=True)
 
 
 if __name__ == "__main__":

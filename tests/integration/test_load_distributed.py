@@ -91,6 +91,21 @@ def test_steps_of_users_reach_the_workers_within_100_ms(target: Target) -> None:
         log = target.log()
     requests = run.total("GET /visit")
     assert requests.sent == requests.ok == len(log)
-    seen = {(event["worker"], event["step"]): event["seen_s"] - event["due_s"] for event in run.of_kind("step")}
+    seen = {
+        (event["worker"], event["step"]): event["seen_s"] - event["due_s"] for event in run.of_kind("step")
+    }
     assert len(seen) == 6
     assert all(0 <= late_s < 0.1 for late_s in seen.values()), seen
+
+
+def test_a_worker_that_joins_takes_its_share(target: Target) -> None:
+    load = [{"step": "base", "rate": "100/s", "for": "12s"}]
+    with LoadRun({"name": "load", "host": target.url, "load": load}, "fast", workers=1) as run:
+        run.sleep_until(1)
+        run.join()
+        run.result()
+        log = target.log()
+    arrivals, requests = run.total(ARRIVALS), run.total("GET /visit")
+    assert arrivals.offered == arrivals.ok == requests.ok == len(log) == 1200
+    assert [len(event["workers"]) for event in run.of_kind("shares")] == [1, 2]
+    assert [event["state"] for event in run.of_kind("worker")].count("finished") == 2

@@ -83,9 +83,7 @@ def test_a_stall_is_seen_from_the_due_times(target: Target) -> None:
 
 def test_arrivals_without_a_free_user_are_dropped(target: Target) -> None:
     """20 users, a stall of 2 s, 0.5 s of patience: what is due in the stall finds nobody."""
-    data = plan(
-        target, [{"step": "base", "rate": "100/s", "for": "6s"}], max_users=20, drop_after="500ms"
-    )
+    data = plan(target, [{"step": "base", "rate": "100/s", "for": "6s"}], max_users=20, drop_after="500ms")
     with LoadRun(data, "fast") as run:
         run.sleep_until(2)
         target.hang()
@@ -209,3 +207,35 @@ def test_a_closed_workload_follows_its_steps(target: Target) -> None:
     late = {event["step"]: event["seen_s"] - event["due_s"] for event in run.of_kind("step")}
     assert set(late) == {"few", "more", "less"}
     assert all(0 <= late_s < 0.1 for late_s in late.values()), late
+
+
+def test_start_stop_and_start_again(target: Target) -> None:
+    """As the web UI does: every run is made anew and puts back what it changed."""
+    data = plan(target, [{"step": "base", "rate": "50/s", "for": "3s"}])
+    with LoadRun(data, "nested", runs=2) as run:
+        run.sleep_until(1)
+        run.interrupt()
+        run.result()
+        assert run.restored
+        assert 50 <= run.total(ARRIVALS).offered <= 60
+        balanced(run)
+        run.begun()
+        run.result()
+        assert run.restored
+        balanced(run)
+        assert run.total(ARRIVALS).offered == run.total(ARRIVALS).ok == 150
+
+
+def test_users_of_locusts_own_are_recorded_too(target: Target) -> None:
+    """No load in the plan: Locust starts users as it likes, ten visits a second each."""
+    with LoadRun({"name": "load", "host": target.url}, "busy") as run:
+        run.sleep_until(2)
+        run.interrupt()
+        run.result()
+        log = target.log()
+    balanced(run)
+    requests = run.total("GET /visit")
+    assert requests.sent == requests.ok == len(log)
+    assert 100 <= len(log) <= 210
+    assert run.names == {"GET /visit"}
+    assert run.restored
