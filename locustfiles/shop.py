@@ -22,7 +22,7 @@ class Shopper(FastHttpUser):
     def on_start(self) -> None:
         with self._logging_in:  # one login serves all shoppers of a worker
             if not Shopper._token:
-                reply = self.client.post("/login", json={"user": "alice", "password": "alice-secret"})
+                reply = self.client.post("/login", json={"user": "alice", "password": "wonderland"})
                 Shopper._token = reply.json()["token"] if reply.ok else ""
 
     @task(60)
