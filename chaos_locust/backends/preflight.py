@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chaos_locust.backends.registry import backend_for
+from chaos_locust.backends.state import state_problems
 from chaos_locust.errors import PreflightFailed, Problem
 from chaos_locust.plan.model import Plan
 
@@ -17,6 +18,8 @@ CONNECT_LIMIT_S = 5.0
 def preflight(plan: Plan, results: Path) -> None:
     """Raises PreflightFailed with every reason why this plan cannot run here and now."""
     problems = [*_results_problems(results), *_host_problems(plan.host)]
+    if plan.faults:
+        problems += state_problems(os.environ)
     for fault in plan.faults:
         problems += backend_for(fault).preflight(plan, fault, plan.targets[fault.target])
     if problems:

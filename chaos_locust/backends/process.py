@@ -1,0 +1,219 @@
+"""Faults on a process of this machine that a pid file names: kill and pause."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chaos_locust.backends.base import Effect, Reading, Undo
+from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.process_effect import process_effect
+from chaos_locust.backends.toxics import made_proxy
+from chaos_locust.errors import BackendError, ProbeError, Problem
+from chaos_locust.faults.base import Fault
+from chaos_locust.faults.process import Kill
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.parts import Target
+from chaos_locust.probes.process import (
+    ProcessId,
+    ancestors,
+    command_line,
+    identify,
+    listening_ports,
+    read_pidfile,
+)
+from chaos_locust.probes.sockets import ended_connections, received_bytes
+
+_SIGNAL_LIMIT_S = 5.0
+_LOOK_AGAIN_S = 0.002
+
+
+class ProcessBackend:
+    """An Undo: {backend, action, process: {pid, start_ticks, boot_id}, pidfile, link}. Actions: `continue`
+    sends SIGCONT, `nothing` is for what cannot be undone. link: {api, proxy} of the target or None."""
+
+    name = "process"
+
+    def __init__(self, watch: LinkWatch) -> None:
+        self._watch = watch
+
+    def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
+        place = f"targets.{target.name}"
+        if target.pidfile is None:
+            return [Problem(place, f"gives no process; a {fault.kind} needs pidfile")]
+        try:
+            found = _resolve(target.pidfile)
+            if found.state in ("T", "t"):
+                return [Problem(place, f"process {found.pid} is stopped already")]
+        except BackendError as error:
+            return [Problem(place, str(error))]
+        return []
+
+    def open(self, run_id: str, plan: Plan, target: Target) -> Undo | None:
+        return None
+
+    def build(self, undo: Undo, target: Target) -> None:
+        raise BackendError("nothing is made for a process")
+
+    def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
+        if target.pidfile is None:
+            raise BackendError(f"target {target.name} has no pid file")
+        found = _resolve(target.pidfile)
+        if not isinstance(fault, Kill) and found.state in ("T", "t"):
+            raise BackendError(f"process {found.pid} is stopped already")
+        link = None
+        if target.has_link:
+            link = {"api": plan.proxy_api, "proxy": target.proxy or made_proxy(run_id, target)}
+        return {
+            "backend": self.name,
+            "action": "nothing" if isinstance(fault, Kill) else "continue",
+            "process": asdict(found),
+            "pidfile": target.pidfile,
+            "link": link,
+        }
+
+    def inject(self, fault: Fault, undo: Undo) -> None:
+        victim = ProcessId(**undo["process"])
+        if isinstance(fault, Kill):
+            _kill(victim, signal.Signals[f"SIG{fault.signal}"])
+            return
+        _send(victim, signal.SIGSTOP)
+        deadline_s = time.monotonic() + _SIGNAL_LIMIT_S
+        while (state := victim.state) not in ("T", "t"):
+            if state is None:
+                raise BackendError(f"process {victim.pid} is gone")
+            if time.monotonic() > deadline_s:
+                raise BackendError(f"process {victim.pid} does not stop (state {state})")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def adjust(self, fault: Fault, undo: Undo, elapsed_s: float) -> None:
+        raise BackendError(f"a {fault.kind} does not change with time")
+
+    def observe(self, fault: Fault, undo: Undo) -> Reading:
+        victim = ProcessId(**undo["process"])
+        reading: Reading = {
+            "at_s": time.monotonic(),
+            "pid": victim.pid,
+            "state": victim.state,
+            "ports": [],
+            "open": {},
+            "ended": [],
+            "link": self._count(undo["link"]),
+            "error": "",
+        }
+        try:
+            for port in sorted(listening_ports(victim.pid)):
+                reading["ports"].append(port)
+                reading["open"] |= {(port, *peer): count for peer, count in received_bytes(port).items()}
+                reading["ended"] += [(port, *peer) for peer in ended_connections(port)]
+        except ProbeError as error:
+            reading["error"] = str(error)
+        return reading
+
+    def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
+        return process_effect(fault, before, during)
+
+    def revert(self, undo: Undo) -> None:
+        victim = ProcessId(**undo["process"])
+        if undo["action"] == "nothing" or victim.state is None:
+            return
+        _send(victim, signal.SIGCONT)  # also takes back a SIGSTOP that has not stopped it yet
+        deadline_s = time.monotonic() + _SIGNAL_LIMIT_S
+        while victim.state in ("T", "t"):
+            if time.monotonic() > deadline_s:
+                raise BackendError(f"process {victim.pid} is still stopped")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def verify(self, undo: Undo) -> bool:
+        """A process that is gone is not stopped; its pid may be somebody else's by now."""
+        return undo["action"] == "nothing" or ProcessId(**undo["process"]).state not in ("T", "t")
+
+    def describe(self, undo: Undo) -> str:
+        return f"the pause of process {undo['process']['pid']} ({undo['pidfile']})"
+
+    def scan(self, place: str) -> list[Undo]:
+        return []  # a stopped process carries no mark
+
+    def _count(self, link: Any) -> Reading | None:
+        """The bytes through the proxy before the process, where the target names one."""
+        if link is None:
+            return None
+        api = self._watch.api(link["api"])
+        try:
+            listen = api.proxy(link["proxy"])["listen"]
+        except BackendError as error:
+            return {"at_s": time.monotonic(), "sent": None, "own": 0, "exact": False, "error": str(error)}
+        return self._watch.count(api, link["proxy"], listen)
+
+
+def _resolve(pidfile: str) -> ProcessId:
+    """Who the pid file names now. Raises BackendError when that is nobody, or nobody that we may touch."""
+    try:
+        pid = read_pidfile(pidfile)
+    except ProbeError as error:
+        raise BackendError(str(error)) from None
+    found = identify(pid)
+    if found is None:
+        raise BackendError(f"no process has the pid {pid} of {pidfile}")
+    if pid == 1 or pid == os.getpid() or pid in ancestors(os.getpid()):
+        who = "the first process of this machine" if pid == 1 else "this program or one that started it"
+        raise BackendError(f"process {pid} of {pidfile} is {who}, which is never touched")
+    if _is_locust(command_line(pid)):
+        raise BackendError(f"process {pid} of {pidfile} is Locust, the load itself, which is never touched")
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        raise BackendError(
+            f"process {pid} of {pidfile} belongs to another user: no right to signal it"
+        ) from None
+    except ProcessLookupError:
+        raise BackendError(f"no process has the pid {pid} of {pidfile}") from None
+    return found
+
+
+def _is_locust(arguments: Sequence[str]) -> bool:
+    names = [Path(argument).name for argument in arguments[:2]]
+    if "locust" in names or list(arguments[1:3]) == ["-m", "locust"]:
+        return True
+    return "chaos-locust" in names and "run" in arguments[1:3]
+
+
+def _send(victim: ProcessId, number: signal.Signals) -> None:
+    """To this very process: the descriptor is opened first, so that the pid cannot be another's by then."""
+    try:
+        descriptor = os.pidfd_open(victim.pid)
+    except OSError as error:
+        raise BackendError(f"process {victim.pid} cannot be reached: {error.strerror}") from None
+    try:
+        if victim.state is None:
+            raise BackendError(
+                f"process {victim.pid} is not the one that was meant: its pid was given to another"
+            )
+        signal.pidfd_send_signal(descriptor, number)
+    except OSError as error:
+        raise BackendError(f"process {victim.pid} takes no {number.name}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _kill(victim: ProcessId, number: signal.Signals) -> None:
+    """Returns when the process is gone."""
+    try:
+        descriptor = os.pidfd_open(victim.pid)
+    except OSError as error:
+        raise BackendError(f"process {victim.pid} cannot be reached: {error.strerror}") from None
+    try:
+        _send(victim, number)
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        gone = ended.poll(_SIGNAL_LIMIT_S * 1000)
+    finally:
+        os.close(descriptor)
+    if not gone:
+        raise BackendError(f"process {victim.pid} lives on {_SIGNAL_LIMIT_S:g} s after {number.name}")
