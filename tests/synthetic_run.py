@@ -17,8 +17,10 @@ from chaos_locust.journal import JOURNAL_NAME, Journal, read_journal
 from chaos_locust.judge.judge import judge
 from chaos_locust.judge.layout import plan_layout
 from chaos_locust.judge.verdict import Verdict
+from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import ARRIVALS, Window
 from chaos_locust.plan.documents import parse_plan
+from chaos_locust.plan.model import Plan
 from chaos_locust.plan.schedule import Schedule
 from chaos_locust.reports.write import write_all
 
@@ -54,7 +56,9 @@ STARTED_EPOCH_S = 1_795_261_500.0
 NS = 1e9
 
 
-def make_run(folder: Path, changes: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> None:
+def make_run(
+    folder: Path, changes: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None
+) -> None:
     """Write the journal. changes: other plan entries. names: other names for some requests."""
     plan = parse_plan({**PLAN, **(changes or {})}, {})
     layout = plan_layout(plan)
@@ -84,14 +88,16 @@ def make_run(folder: Path, changes: Mapping[str, Any] | None = None, names: Mapp
 
 def judged(folder: Path) -> tuple[Verdict, e.Recording]:
     """The verdict of the run in `folder`, and its recording."""
-    from chaos_locust.plan.model import Plan
-
     recording = read_journal(folder)
     return judge(Plan.from_json(recording.header.plan), recording), recording
 
 
 def _arrival(
-    due_s: float, draw: random.Random, windows: dict[tuple[int, str], Window], layout: Any, names: Mapping[str, str]
+    due_s: float,
+    draw: random.Random,
+    windows: dict[tuple[int, str], Window],
+    layout: Layout,
+    names: Mapping[str, str],
 ) -> None:
     second = int(due_s)
     arrivals = windows.setdefault((second, ARRIVALS), Window(layout))

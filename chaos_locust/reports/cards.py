@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from chaos_locust.judge.verdict import FaultRecord, Verdict
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.columns import Column
-from chaos_locust.reports.picture import Tick, _bars, _polyline
+from chaos_locust.reports.findings import state_of
+from chaos_locust.reports.paths import bars, polyline
+from chaos_locust.reports.picture import Tick
 from chaos_locust.reports.scale import Linear, Logarithmic, decades
 from chaos_locust.reports.text import duration, interval, moment, plain
 
@@ -65,7 +67,7 @@ def cards(plan: Plan, verdict: Verdict, columns: Sequence[Column]) -> list[Card]
             Card(
                 name=plain(record.name),
                 what=f"{record.kind} on {plain(record.target)}",
-                state=plain(record.state),
+                state=state_of(record),
                 settings=settings,
                 facts=tuple(_facts(record, fault is not None and fault.instant)),
                 zoom=_zoom(record, columns),
@@ -116,7 +118,7 @@ def _zoom(record: FaultRecord, columns: Sequence[Column]) -> Zoom | None:
     least, most, values = decades(min(latencies), max(latencies) * 1.05)
     y = Logarithmic(least, most, _BOTTOM, _TOP + 8)
     shares = Linear(0.0, 1.0, _BOTTOM, _TOP)
-    bars = [(c, _BOTTOM, shares(c.failed / c.answered)) for c in near if c.failed and c.answered]
+    failed = [(c, _BOTTOM, shares(c.failed / c.answered)) for c in near if c.failed and c.answered]
     upper = x(min(ends_s, ended_s + high)) if math.isfinite(high) else _WIDTH - 8
     step = next(s for s in (1, 2, 5, 10, 20, 60, 120, 300) if (ends_s - starts_s) / s <= 10 or s == 300)
     first = math.ceil((starts_s - ended_s) / step) * step
@@ -131,15 +133,15 @@ def _zoom(record: FaultRecord, columns: Sequence[Column]) -> Zoom | None:
         interval=(x(min(ends_s, ended_s + low)), upper),
         recovered=math.isfinite(high),
         p95=_p95(near, x, y),
-        errors=_bars(x, bars),
+        errors=bars(x, failed),
         ticks=tuple(Tick(y(v), duration(v)) for v in values),
         times=tuple(Tick(x(ended_s + t), f"{t:+g} s" if t else "0") for t in offsets),
-        title="p95 and share of errors around the " + ("end" if record.reverted_s is not None else "start"),
+        title="Around the " + ("end" if record.reverted_s is not None else "start") + " of the fault",
     )
 
 
 def _p95(near: Sequence[Column], x: Linear, y: Callable[[float], float]) -> str:
-    return _polyline(
+    return polyline(
         [
             None
             if c.p95_s is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chaos_locust.events import EffectSeen, Recording, SteadyState
 from chaos_locust.judge.verdict import FaultRecord, Verdict
 from chaos_locust.plan.model import Plan
+from chaos_locust.reports.findings import state_of
 from chaos_locust.reports.scale import Linear
 from chaos_locust.reports.text import interval, moment, plain, shorten
 
@@ -29,6 +30,7 @@ class FaultRow:
 
     y: float
     height: float
+    name: str
     label: str
     label_x: float
     label_side: str
@@ -74,14 +76,15 @@ def _row(fault: FaultRecord, instant: bool, recording: Recording, x: Linear, y: 
     recovered = fault.recovery is not None and math.isfinite(fault.recovery[1])
     if fault.recovery and not recovered:
         text = f"not recovered within {interval(fault.recovery).removeprefix('more than ')}"
-    label = f"{plain(fault.name)}  {fault.kind} on {plain(fault.target)}"
+    name = shorten(plain(fault.name), 30)
+    label = f"{fault.kind} on {plain(fault.target)}"
     if not blocks:
-        label += f"  ({plain(fault.state)})"
-    label = shorten(label, 60)
+        label += f"  ({state_of(fault)})"
+    label = shorten(label, 40)
     seen = [e for e in recording.events if isinstance(e, EffectSeen) and e.fault == fault.name]
     # Beside the bar, on the side with the room for it.
     left_room = min(starts) - x.start
-    side = "end" if left_room > len(label) * 6.4 + 12 else "start"
+    side = "end" if left_room > len(name + label) * 6.2 + 26 else "start"
     after = max([*ends, *(recovery or ())]) + 8
     recovery_end = after + 6.0 * len(text) > x.end
     recovery_x = min(recovery or (after,)) - 6 if recovery_end else after
@@ -89,10 +92,11 @@ def _row(fault: FaultRecord, instant: bool, recording: Recording, x: Linear, y: 
     return FaultRow(
         y=y,
         height=_BAR,
+        name=name,
         label=label,
         label_x=label_x,
         label_side=side,
-        title=f"{label}: asked {moment(fault.asked_s)}, active {moment(fault.active_s)}, "
+        title=f"{name}, {label}: asked {moment(fault.asked_s)}, active {moment(fault.active_s)}, "
         f"reverted {moment(fault.reverted_s)}",
         blocks=blocks,
         effects=tuple(x(e.t_s) for e in seen),

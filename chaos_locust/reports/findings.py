@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaos_locust.judge.verdict import Finding, Outcome, Verdict
-from chaos_locust.reports.text import count, duration, share
+from chaos_locust.faults.registry import KINDS
+from chaos_locust.judge.verdict import FaultRecord, Finding, Outcome, Verdict
+from chaos_locust.reports.text import count, duration, plain, share
 
 _RANK = {Outcome.DEVIATED: 0, Outcome.INCONCLUSIVE: 1, Outcome.UPHELD: 2}
 
@@ -47,6 +48,13 @@ def tally(findings: Sequence[Finding]) -> str:
         "WARNING": "warned",
     }
     return ", ".join(f"{count(words.count(key))} {name}" for key, name in named.items() if key in words)
+
+
+def state_of(fault: FaultRecord) -> str:
+    """How far a fault got; one without an end of its own is `done` once it was active."""
+    cls = KINDS.get(fault.kind)
+    instant = cls is not None and cls.instant
+    return "done" if instant and fault.state == "active" else plain(fault.state)
 
 
 def trust_line(verdict: Verdict) -> str:

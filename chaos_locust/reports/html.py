@@ -1,4 +1,4 @@
-"""`report.html`: one page, one file, no network; drawn here as SVG, with a little JavaScript for reading it."""
+"""`report.html`: one page, one file, no network; drawn here as SVG, with a little JavaScript to read it."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def _points(columns: Sequence[Column]) -> list[list[Any]]:
 
     points = []
     for column in columns:
-        errors = [[text.shorten(text.plain(k), 40), n] for k, n in (column.errors or {}).items()]
-        errors = sorted(errors, key=lambda pair: -int(pair[1]))[:4]
+        most = sorted((column.errors or {}).items(), key=lambda item: -item[1])[:4]
+        errors = [(text.shorten(text.plain(kind), 40), number) for kind, number in most]
         if column.unanswered:
-            errors.append(["unanswered", column.unanswered])
+            errors.append(("unanswered", column.unanswered))
         latencies = [ms(v) for v in (column.p50_s, column.p95_s, column.p99_s, column.service_p99_s)]
         rates = [column.offered, column.completed, column.never]
         points.append([column.starts_s, column.width_s, *rates, *latencies, errors])

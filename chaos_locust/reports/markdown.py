@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import FaultRecord, Finding, Outcome, Verdict
-from chaos_locust.reports.findings import failures_first, tally, title, trust_line, word
+from chaos_locust.reports.findings import failures_first, state_of, tally, title, trust_line, word
 from chaos_locust.reports.text import (
     bound_of,
     count,
@@ -62,9 +62,10 @@ def _figures(finding: Finding) -> str:
 
 def _fault_line(fault: FaultRecord) -> str:
     recovery = f", recovery {interval(fault.recovery)}" if fault.recovery else ""
+    until = f" to {moment(fault.reverted_s)}" if fault.reverted_s is not None else ""
     return (
-        f"- 💥 {_code(fault.name)} ({fault.kind} on {_code(fault.target)}): {plain(fault.state)}, active "
-        f"{moment(fault.active_s)} to {moment(fault.reverted_s)}{recovery}"
+        f"- 💥 {_code(fault.name)} ({fault.kind} on {_code(fault.target)}): {state_of(fault)}, active from "
+        f"{moment(fault.active_s)}{until}{recovery}"
     )
 
 

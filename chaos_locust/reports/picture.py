@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chaos_locust.events import LoadStopped, Recording
-from chaos_locust.judge.verdict import Finding, Verdict
+from chaos_locust.judge.verdict import Verdict
 from chaos_locust.plan.model import Plan
-from chaos_locust.plan.objectives import Objective
+from chaos_locust.reports.bounds import BoundLine, bound_lines, is_latency
 from chaos_locust.reports.columns import Column
 from chaos_locust.reports.faultlane import FaultLane, fault_lane
+from chaos_locust.reports.paths import area, bars, between, polyline
 from chaos_locust.reports.scale import Linear, Logarithmic, decades, round_up, time_ticks
 from chaos_locust.reports.text import count, duration, moment, plain, shorten
 
 WIDTH = 1200.0
 LEFT, RIGHT = 62.0, 14.0
-_TITLE = 26.0  # height of a lane's title
-_HEAD = 40.0  # the load steps and the phases above the lanes
+_TITLE = 34.0  # height of a lane's title
+_HEAD = 34.0  # the load steps and the phases above the lanes
 _RATES, _LATENCIES, _ERRORS = 104.0, 168.0, 76.0
-_NO_ANSWER = 14.0  # the strip above the latencies for what has no answer
+_NO_ANSWER, _STRIP_GAP = 12.0, 7.0  # the strip above the latencies for percentiles that are infinite
 _KINDS = 5  # error kinds with a colour of their own
-_BOUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,6 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundLine:
-    x1: float
-    x2: float
-    y: float
-    label: str
-    title: str
-    broken: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ErrorKind:
     """`number` chooses colour and hatching."""
 
@@ -94,6 +84,7 @@ class Picture:
     never: str
     latencies: Lane
     no_answer_top: float
+    no_answer_height: float
     lines: tuple[tuple[str, str], ...]  # (class, path)
     bounds: tuple[BoundLine, ...]
     errors: Lane
@@ -107,12 +98,14 @@ def picture_of(plan: Plan, verdict: Verdict, recording: Recording, columns: Sequ
     x = Linear(0.0, length_s, LEFT, WIDTH - RIGHT)
     y = _HEAD + _TITLE
     rates = _rates_lane(columns, y)
-    y = rates.bottom + _TITLE + _NO_ANSWER
+    y = rates.bottom + _TITLE + _NO_ANSWER + _STRIP_GAP
     latencies, place = _latencies_lane(verdict, columns, y)
     y = latencies.bottom + _TITLE
     errors = _errors_lane(columns, y)
     faults = fault_lane(plan, verdict, recording, x, errors.bottom + _TITLE)
     up = Linear(0.0, _most(rates), rates.bottom, rates.top)
+    offered = [(x(c.middle_s), up(c.offered)) for c in columns]
+    completed = [(x(c.middle_s), up(c.completed)) for c in columns]
     return Picture(
         width=WIDTH,
         height=faults.bottom + 24,
@@ -122,22 +115,17 @@ def picture_of(plan: Plan, verdict: Verdict, recording: Recording, columns: Sequ
         time_ticks=tuple(Tick(x(t), _clock(t)) for t in time_ticks(length_s)),
         steps=tuple(_steps(plan, x)),
         phases=tuple(_phases(verdict, recording, x, length_s)),
-        shades=tuple(
-            Stripe(x(f.active_s), max(1.0, x(_end(f.reverted_s, length_s)) - x(f.active_s)), "", f.name, "fault")
-            for f in verdict.faults
-            if f.active_s is not None and f.reverted_s is not None
-        ),
+        shades=tuple(_shades(plan, verdict, x)),
         rates=rates,
-        offered=_polyline([(x(c.middle_s), up(c.offered)) for c in columns]),
-        completed=_area([(x(c.middle_s), up(c.completed)) for c in columns], rates.bottom),
-        gap=_between(
-            [(x(c.middle_s), up(c.offered)) for c in columns], [(x(c.middle_s), up(c.completed)) for c in columns]
-        ),
-        never=_bars(x, [(c, up(0), up(c.never)) for c in columns if c.never]),
+        offered=polyline(offered),
+        completed=area(completed, rates.bottom),
+        gap=between(offered, completed),
+        never=bars(x, [(c, up(0), up(c.never)) for c in columns if c.never]),
         latencies=latencies,
-        no_answer_top=latencies.top - _NO_ANSWER,
-        lines=tuple(_lines(columns, x, place, latencies.top - _NO_ANSWER / 2)),
-        bounds=tuple(_bounds(plan, verdict, x, place)),
+        no_answer_top=latencies.top - _STRIP_GAP - _NO_ANSWER,
+        no_answer_height=_NO_ANSWER,
+        lines=tuple(_lines(columns, x, place, latencies.top - _STRIP_GAP - _NO_ANSWER / 2)),
+        bounds=tuple(bound_lines(plan, verdict, x, place)),
         errors=errors,
         kinds=tuple(_kinds(columns, x, Linear(0.0, _most(errors), errors.bottom, errors.top))),
         faults=faults,
@@ -163,14 +151,26 @@ def _steps(plan: Plan, x: Linear) -> list[Stripe]:
 
 def _phases(verdict: Verdict, recording: Recording, x: Linear, length_s: float) -> list[Stripe]:
     stripes = [
-        _stripe(x, p.starts_s, p.ends_s, label, "", p.kind)
+        _stripe(x, p.starts_s, p.ends_s, p.label, "(not judged)" if p.kind == "warm_up" else "", p.kind)
         for p in verdict.phases
-        for label in [{"warm_up": "warm-up, not judged", "baseline": "baseline"}.get(p.kind)]
-        if label
+        if p.kind in ("warm_up", "baseline")
     ]
     stopped = [e for e in recording.events if isinstance(e, LoadStopped)]
     if stopped and length_s - stopped[0].t_s > 0.5:
         stripes.append(_stripe(x, stopped[0].t_s, length_s, "drain", "no new requests", "drain"))
+    return stripes
+
+
+def _shades(plan: Plan, verdict: Verdict, x: Linear) -> list[Stripe]:
+    """Each fault behind all lanes: as long as it acted; an instant one as a line."""
+    instant = {fault.name for fault in plan.faults if fault.instant}
+    stripes = []
+    for fault in verdict.faults:
+        if fault.active_s is None:
+            continue
+        ends_s = fault.reverted_s if fault.reverted_s is not None else x.most
+        width = 0.0 if fault.name in instant else max(1.0, x(ends_s) - x(fault.active_s))
+        stripes.append(Stripe(x(fault.active_s), width, "", plain(fault.name), "fault"))
     return stripes
 
 
@@ -230,13 +230,13 @@ def _kinds(columns: Sequence[Column], x: Linear, up: Linear) -> list[ErrorKind]:
     for number, label, of in parts:
         heights = [of(column) for column in columns]
         if any(heights):
-            bars = [
+            stacked = [
                 (column, up(low), up(low + high))
                 for column, low, high in zip(columns, floor, heights, strict=True)
                 if high
             ]
             label = shorten(plain(label), 40)
-            kinds.append(ErrorKind(number, label, count(sum(heights)), _bars(x, bars)))
+            kinds.append(ErrorKind(number, label, count(sum(heights)), bars(x, stacked)))
             floor = [low + high for low, high in zip(floor, heights, strict=True)]
     return kinds
 
@@ -246,16 +246,11 @@ def _kinds(columns: Sequence[Column], x: Linear, up: Linear) -> list[ErrorKind]:
 
 def _latencies_lane(verdict: Verdict, columns: Sequence[Column], top: float) -> tuple[Lane, Logarithmic]:
     seen = [v for c in columns for v in (c.p50_s, c.p99_s, c.service_p99_s) if v and math.isfinite(v)]
-    seen += [f.bound for f in verdict.findings if _is_latency(f) and f.bound]
+    seen += [f.bound for f in verdict.findings if is_latency(f) and f.bound]
     seen = seen or [0.01, 0.1]
     low, high, ticks = decades(max(1e-6, min(seen)), max(seen) * 1.05)
     place = Logarithmic(low, high, top + _LATENCIES, top)
     return Lane(top, top + _LATENCIES, tuple(Tick(place(t), duration(t)) for t in ticks)), place
-
-
-def _is_latency(finding: Finding) -> bool:
-    measured = finding.source in ("objective", "steady_state") and finding.unit == "s"
-    return measured and finding.interval is None and finding.bound is not None and math.isfinite(finding.bound)
 
 
 def _lines(
@@ -271,7 +266,7 @@ def _lines(
                 points.append(None)
             else:
                 points.append((x(column.middle_s), no_answer if math.isinf(value) else place(value)))
-        return _polyline(points)
+        return polyline(points)
 
     return [
         ("service", line(lambda c: c.service_p99_s)),
@@ -279,89 +274,3 @@ def _lines(
         ("p95", line(lambda c: c.p95_s)),
         ("p50", line(lambda c: c.p50_s)),
     ]
-
-
-def _bounds(plan: Plan, verdict: Verdict, x: Linear, place: Logarithmic) -> list[BoundLine]:
-    """A line for each latency bound, across that part of the run in which it was judged."""
-    rules = {rule.text: rule for rule in plan.objectives if isinstance(rule, Objective)}
-    lines: dict[tuple[str, float], BoundLine] = {}
-    for finding in verdict.findings:
-        rule = rules.get(finding.text)
-        if rule is None or not _is_latency(finding) or finding.bound is None:
-            continue
-        if rule.measure.kind not in ("quantile", "mean", "max"):
-            continue
-        stretch = _scope(rule, verdict)
-        if stretch is None:
-            continue
-        name = f"p{rule.measure.quantile * 100:g}" if rule.measure.quantile is not None else rule.measure.kind
-        broken = finding.outcome.value == "DEVIATED"
-        x1, x2 = x(stretch[0]), x(stretch[1])
-        label = f"{name} {rule.op} {duration(finding.bound)}"
-        title = f"{plain(rule.text)}: {finding.outcome.value}"
-        key = (rule.text, finding.bound)
-        if key not in lines or broken:
-            lines[key] = BoundLine(x1, x2, place(finding.bound), label, title, broken)
-    return list(lines.values())[:_BOUNDS]
-
-
-def _scope(rule: Objective, verdict: Verdict) -> tuple[float, float] | None:
-    """Where a rule holds: what all phases of its labels have in common."""
-    if rule.scope is None:
-        return None
-    starts_s, ends_s = 0.0, math.inf
-    for label in rule.scope.labels:
-        phases = [p for p in verdict.phases if p.label == label and (p.kind == "after") == (rule.scope.kind == "after")]
-        if not phases:
-            return None
-        starts_s = max(starts_s, phases[0].starts_s)
-        ends_s = min(ends_s, phases[0].ends_s)
-    return (starts_s, ends_s) if ends_s > starts_s else None
-
-
-def _end(value: float | None, length_s: float) -> float:
-    return length_s if value is None else value
-
-
-# -- paths ----------------------------------------------------------------------------------------------
-
-
-def _polyline(points: Sequence[tuple[float, float] | None]) -> str:
-    """A line that breaks where there is no point; a lone point becomes a dot."""
-    parts: list[str] = []
-    pen_down = False
-    for i, point in enumerate(points):
-        if point is None:
-            pen_down = False
-            continue
-        parts.append(f"{'L' if pen_down else 'M'}{point[0]:.1f} {point[1]:.1f}")
-        alone = not pen_down and (i + 1 == len(points) or points[i + 1] is None)
-        if alone:
-            parts.append("h.1")
-        pen_down = True
-    return "".join(parts)
-
-
-def _area(points: Sequence[tuple[float, float]], floor: float) -> str:
-    if not points:
-        return ""
-    line = "".join(f"L{x:.1f} {y:.1f}" for x, y in points)
-    return f"M{points[0][0]:.1f} {floor:.1f}{line}L{points[-1][0]:.1f} {floor:.1f}Z"
-
-
-def _between(upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]]) -> str:
-    if not upper:
-        return ""
-    there = "L".join(f"{x:.1f} {y:.1f}" for x, y in upper)
-    back = "L".join(f"{x:.1f} {y:.1f}" for x, y in reversed(lower))
-    return f"M{there}L{back}Z"
-
-
-def _bars(x: Linear, bars: Sequence[tuple[Column, float, float]]) -> str:
-    """One path of upright bars: (column, y of the lower end, y of the upper end)."""
-    parts = []
-    for column, low, high in bars:
-        left = x(column.starts_s)
-        width = max(0.8, x(column.starts_s + column.width_s) - left - 0.3)
-        parts.append(f"M{left:.1f} {low:.1f}h{width:.1f}V{high:.1f}h-{width:.1f}z")
-    return "".join(parts)

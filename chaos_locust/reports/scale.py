@@ -44,11 +44,11 @@ def time_ticks(length_s: float, most: int = 12) -> list[float]:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 2.5, 5 x 10^n that is not below `value`."""
+    """The next round number that is not below `value`, and whose half is round, too."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= value * (1 - 1e-9))
+    return next(f * power for f in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if f * power >= value * (1 - 1e-9))
 
 
 def decades(least: float, most: float) -> tuple[float, float, list[float]]:

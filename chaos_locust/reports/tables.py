@@ -1,4 +1,4 @@
-"""What the page says in tables: objectives with their bars, requests by phase, errors, what was not measured."""
+"""What the page says in tables: objectives with their bars, requests by phase, errors, what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from chaos_locust.events import ClockOffset, Note, ProbeRead, Recording, WorkerE
 from chaos_locust.judge.verdict import Finding, Outcome, Phase, RequestRow, Verdict
 from chaos_locust.measure.window import ARRIVALS
 from chaos_locust.reports.findings import failures_first, title, word
-from chaos_locust.reports.text import bound_of, change, count, duration, margin_of, moment, plain, share, value_of
+from chaos_locust.reports.text import (
+    bound_of,
+    change,
+    count,
+    duration,
+    margin_of,
+    moment,
+    plain,
+    share,
+    value_of,
+)
 
 MOST_ROWS = 150
 _MOST_ERRORS = 10
@@ -111,7 +121,8 @@ def request_groups(verdict: Verdict) -> tuple[list[RequestGroup], int]:
     for row in verdict.table:
         by_name.setdefault(row.name, []).append(row)
     ordered = sorted(by_name.values(), key=_badness, reverse=True)
-    groups, shown = [], 0
+    groups: list[RequestGroup] = []
+    shown = 0
     for rows in ordered:
         if shown + len(rows) > MOST_ROWS and groups:
             break
@@ -177,8 +188,7 @@ def _by_phase(seconds: dict[int, int], phases: Sequence[Phase]) -> list[tuple[st
     for phase in phases:
         inside = [s for s in seconds if phase.starts_s <= s + 0.5 < phase.ends_s]
         if inside:
-            label = f"after {phase.label}" if phase.kind == "after" else phase.label
-            found.append((plain(label), sum(seconds[s] for s in inside)))
+            found.append((_label(phase), sum(seconds[s] for s in inside)))
             for second in inside:
                 left.pop(second, None)
     return [*found, ("elsewhere", sum(left.values()))] if left else found
@@ -192,16 +202,15 @@ def not_measured(verdict: Verdict, recording: Recording) -> list[tuple[str, str]
         if phase.kind == "warm_up" and phase.ends_s > phase.starts_s:
             items.append(("Warm-up", f"{span}: drawn, not judged"))
         if phase.left_out:
-            label = f"after {phase.label}" if phase.kind == "after" else phase.label
             why = "due so close before a fault that they may have met it"
-            items.append((f"Left out of {plain(label)}", f"{count(phase.left_out)} requests, {why}"))
+            items.append((f"Left out of {_label(phase)}", f"{count(phase.left_out)} requests, {why}"))
     for fault in verdict.faults:
         if fault.asked_s is not None and fault.active_s is not None:
             seconds = duration(fault.active_s - fault.asked_s)
             items.append((f"Onset of {plain(fault.name)}", f"{seconds} from asked to confirmed: not judged"))
     missing = _missing_seconds(recording)
     if missing:
-        items.append(("Seconds without a window", f"{count(len(missing))}, the first at {moment(missing[0])}"))
+        items.append(("Seconds without a window", f"{count(len(missing))}, first {moment(missing[0])}"))
     for event in recording.events:
         if isinstance(event, WorkerEvent) and event.state in ("lost", "refused", "silent", "raised"):
             text = f"{event.state} at {moment(event.t_s)}; {plain(event.detail)}".rstrip("; ")
@@ -224,17 +233,22 @@ def _summed(verdict: Verdict, recording: Recording) -> list[tuple[str, str]]:
         items.append(("Clocks of the workers", f"known to within {duration(max(clocks))}"))
     failed = [e for e in recording.events if isinstance(e, ProbeRead) and not e.ok]
     if failed:
-        text = f"{count(len(failed))} readings, the first at {moment(failed[0].t_s)}: {plain(failed[0].detail)}"
-        items.append(("Probes without an answer", text))
+        first = f"the first at {moment(failed[0].t_s)}: {plain(failed[0].detail)}"
+        items.append(("Probes without an answer", f"{count(len(failed))} readings, {first}"))
     if not recording.complete:
-        items.append(("The journal", "ends before the end of the run: what followed was not recorded"))
+        items.append(("The journal", "ends before the end of the run: the rest was not recorded"))
     tried = [f for f in verdict.findings if f.not_run]
     if tried:
         items.append(("Not run", "; ".join(plain(title(f)) for f in tried[:8])))
     undecided = sum(f.outcome is Outcome.INCONCLUSIVE and not f.not_run for f in verdict.findings)
     if undecided:
-        items.append(("Could not be decided", f"{count(undecided)} of {count(len(verdict.findings))} findings"))
+        of = f"{count(undecided)} of {count(len(verdict.findings))} findings"
+        items.append(("Could not be decided", of))
     return items
+
+
+def _label(phase: Phase) -> str:
+    return plain(f"after {phase.label}" if phase.kind == "after" else phase.label)
 
 
 def _missing_seconds(recording: Recording) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import FaultRecord, Finding, Outcome, Verdict
-from chaos_locust.reports.findings import failures_first, tally, title, trust_line, word
+from chaos_locust.reports.findings import failures_first, state_of, tally, title, trust_line, word
 from chaos_locust.reports.text import (
     NOTHING,
     bound_of,
@@ -22,6 +22,7 @@ from chaos_locust.reports.text import (
     shorten,
     span,
     value_of,
+    without_word,
 )
 
 WIDTH = 80
@@ -49,8 +50,8 @@ def render(
     rule = ("─" if unicode else "-") * WIDTH
     double = ("━" if unicode else "=") * WIDTH
     lines: list[str] = [double]
-    lines += _block(verdict.outcome.value, plain(verdict.sentence), colour)
-    findings = failures_first(verdict.findings)
+    lines += _block(verdict.outcome.value, without_word(plain(verdict.sentence), verdict.outcome), colour)
+    findings = [f for f in failures_first(verdict.findings) if not _told_with_fault(f)]
     if findings:
         lines += [rule, _cells("JUDGED", _COLUMNS, ("VALUE", "BOUND", "SAMPLES", "MARGIN"))]
         for finding in findings:
@@ -76,6 +77,11 @@ def print_verdict(stream: TextIO, verdict: Verdict, recording: Recording, folder
     stream.flush()
 
 
+def _told_with_fault(finding: Finding) -> bool:
+    """That a fault's effect was seen stands with the fault."""
+    return finding.source == "effect" and finding.outcome is Outcome.UPHELD
+
+
 def _finding(finding: Finding, colour: bool) -> Iterator[str]:
     yield from _block(word(finding), plain(title(finding)), colour)
     measured = finding.value is not None or finding.interval is not None
@@ -95,7 +101,7 @@ def _fault(fault: FaultRecord) -> Iterator[str]:
     recovery = interval(fault.recovery) if fault.recovery else NOTHING
     times = (moment(fault.due_s), moment(fault.active_s), moment(fault.reverted_s), recovery)
     yield _cells(name, _FAULT_COLUMNS, times)
-    what = f"{fault.kind} on {plain(fault.target)}: {plain(fault.state)}"
+    what = f"{fault.kind} on {plain(fault.target)}: {state_of(fault)}"
     details = [what, plain(fault.effect), plain(fault.detail)]
     yield from _block("", "; ".join(filter(None, details)))
 
