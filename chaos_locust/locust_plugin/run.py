@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import gevent
 import locust
 from gevent.event import Event as Signal
 from locust import log as locust_log
@@ -226,9 +225,10 @@ class ChaosRun:
         began = self.watch is not None
         reason, detail = self._ending or ("interrupted", "stopped")
         self.interrupt(reason, detail)
-        undone = gevent.spawn(self._undo)
+        for action in self._conductor.finish():
+            self._carry_out(action)
         self._load.stop_load()
-        undone.join()
+        self._undo()
         if not began:
             self._journal.close()
             return
@@ -241,19 +241,16 @@ class ChaosRun:
         print(f"Report: {self.folder / 'report.html'}", flush=True)
 
     def _undo(self) -> None:
+        """The load is over: what still acts is waited for, and what was made for the targets is taken away."""
         if not self.plan.faults:
             return
         if self._guardian_was_lost:
             self._guardian.recover(UNDO_LIMIT_S)
-        for action in self._conductor.finish():
-            if not (self._guardian_was_lost and action.do == "revert"):
-                self._carry_out(action)
-        self._guardian.close(UNDO_LIMIT_S)
+        else:
+            self._guardian.close(UNDO_LIMIT_S)
         for name, last in self.fault_states.items():
             if last.state in ("due", "asked", "active", "revert_asked") and not self.plan.fault(name).instant:
-                self._on_event(
-                    FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone")
-                )
+                self._on_event(FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone"))
 
     def _header(self, start_epoch_s: float) -> RunStarted:
         return RunStarted(

@@ -1,0 +1,126 @@
+"""Does the verdict tell a healthy shop from a broken one, every time? `python -m bench.verdicts --times 10`
+
+Each row starts a shop of its own (with or without a planted defect), runs a plan against it some times, and
+counts the exit codes and the objectives that were named. It takes about a minute a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).parent.parent
+SPIKE = ROOT / "locustfiles" / "plans" / "spike.yaml"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of truth. without: names of faults taken out of the plan. link: where cache-down goes instead."""
+
+    name: str
+    exit_code: int
+    finding: str = ""
+    defect: str | None = None
+    faults: bool = True
+    unused_link: bool = False
+
+
+ROWS = (
+    Row("healthy", 0),
+    Row("no-timeout", 3, "during hang-payments", "no-timeout"),
+    Row("breaker-stuck-open", 3, "after hang-payments", "breaker-stuck-open"),
+    Row("cache-required", 3, "during cache-down", "cache-required"),
+    Row("fault on a link nobody uses", 4, unused_link=True),
+    Row("no-timeout, no fault", 0, defect="no-timeout", faults=False),
+    Row("breaker-stuck-open, no fault", 0, defect="breaker-stuck-open", faults=False),
+    Row("cache-required, no fault", 0, defect="cache-required", faults=False),
+)
+
+
+@contextmanager
+def shop(defect: str | None) -> Iterator[dict[str, str]]:
+    """A shop on free ports; yields the variables that the plans read."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.json"
+        command = [sys.executable, "-m", "chaos_locust.demo", "serve", "--ports", "free"]
+        command += ["--ready-file", str(ready), *(["--defect", defect] if defect else [])]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            give_up = time.monotonic() + 60
+            while not ready.exists():
+                if process.poll() is not None or time.monotonic() > give_up:
+                    raise SystemExit("the shop did not start")
+                time.sleep(0.1)
+            yield json.loads(ready.read_text())["env"]
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def plan_for(row: Row, folder: Path, env: dict[str, str]) -> Path:
+    """The spike plan, with its faults taken out or moved where the row wants it."""
+    text = SPIKE.read_text()
+    if not row.faults:
+        text = re.sub(r"(?m)^  - \{name: .*\n", "", text).replace("faults:\n", "faults: []\n")
+        text = re.sub(r"(?m)^  - .*(cache-down|hang-payments).*\n", "", text)
+    if row.unused_link:
+        unused = "cache: {upstream: 127.0.0.1:%d, listen: 127.0.0.1:0}"
+        port = int(env["PROXY_API"].rsplit(":", 1)[1])
+        text = text.replace("cache: {proxy: cache}", unused % port)
+    path = folder / "plan.yaml"
+    path.write_text(text)
+    return path
+
+
+def run_once(row: Row, env: dict[str, str], folder: Path) -> tuple[int, list[str]]:
+    """The exit code, and the objectives that deviated."""
+    results = folder / f"results-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "shop.py"), "--headless"]
+    command += ["--only-summary", "--chaos-plan", str(plan_for(row, folder, env)), "--chaos-results", str(results)]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    verdicts = list(results.glob("*/verdict.json"))
+    if not verdicts:
+        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
+        return done.returncode, []
+    findings = json.loads(verdicts[0].read_text())["findings"]
+    return done.returncode, [finding["text"] for finding in findings if finding["outcome"] == "DEVIATED"]
+
+
+def main(
+    times: Annotated[int, typer.Option(help="Runs of each row.")] = 10,
+    only: Annotated[str, typer.Option(help="Rows whose name contains this.")] = "",
+) -> None:
+    """Prints a table of exit codes: expected, seen, and whether the finding names the objective it should."""
+    wrong = 0
+    for row in ROWS:
+        if only not in row.name:
+            continue
+        codes: Counter[int] = Counter()
+        named = 0
+        with tempfile.TemporaryDirectory() as folder, shop(row.defect) as env:
+            for _ in range(times):
+                code, deviated = run_once(row, env, Path(folder))
+                codes[code] += 1
+                named += any(row.finding in text for text in deviated) if row.finding else not deviated
+        right = codes[row.exit_code]
+        wrong += (right < times) + (named < times)
+        seen = ", ".join(f"{code} x {count}" for code, count in sorted(codes.items()))
+        print(f"{row.name:32} expected {row.exit_code}  seen {seen:20} named {named}/{times}", flush=True)
+    raise SystemExit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
