@@ -6,6 +6,7 @@ failed; at most 10 % slower than 1.5 x the baseline's p95; at least 95 % of what
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,11 +51,18 @@ class SteadyRules:
     unknown: tuple[str, ...]
     by_baseline: bool
 
-    @property
-    def slack_s(self) -> float:
-        """How long a window may be bad at its beginning and still count as good as a whole."""
-        limits = [claim.limit if claim.at_most else 1.0 for claim, _ in self.shares]
-        return WINDOW_S * max([*limits, 0.0]) if limits and max(limits) < 1 else float(WINDOW_S)
+    def slack_s(self, ctx: Context, start: int) -> float:
+        """How long the good window at `start` may have been bad at its beginning: as long as a rule lets
+        pass, if anything at all was bad there."""
+        if not self.shares:
+            return float(WINDOW_S)
+        slack_s = 0.0
+        for claim, subject in self.shares:
+            may_s = WINDOW_S * (claim.limit if claim.at_most else 1 - claim.limit)
+            beginning = range(start, start + math.ceil(may_s))
+            if not claim.at_most or ctx.series.tally(claim.bad, subject, beginning).most:
+                slack_s = max(slack_s, may_s)
+        return slack_s
 
     def state(self, ctx: Context, at: range, looks: int) -> State:
         """How the target was in the seconds `at`, one of `looks` such windows."""

@@ -140,6 +140,17 @@ def stall(rng: Random) -> Case:
     return Case(plan, world.recording(plan), truth(world.quantile(0.99, 10, 60) < 0.1))
 
 
+@kind("one request of two fails")
+def one_of_two(rng: Random) -> Case:
+    plan = plan_of(40, 60, ["p95 of each request < 100ms during run"])
+    world = World(rng, 40, 60)
+    share = rng.uniform(0.02, 0.08)
+    for request in world.between(0, 60, "POST /orders"):
+        if rng.random() < share:
+            fail("timeout", 10)(request)
+    return Case(plan, world.recording(plan), truth(world.quantile(0.95, 10, 60, "POST /orders") < 0.1))
+
+
 @kind("never answered")
 def unanswered(rng: Random) -> Case:
     plan = plan_of(30, 50, ["error_rate < 5% during run", "p95(ok) < 100ms during run"])
@@ -252,6 +263,16 @@ def relative(rng: Random) -> Case:
     return Case(
         plan, world.recording(plan, fault_events("slow-db", asked_s, ends_s)), truth(during < before + 0.05)
     )
+
+
+@kind("recovered, but a share stays slow")
+def stays_slow(rng: Random) -> Case:
+    objectives = ["recovery < 5s after slow-db ends", "p95 < 100ms after slow-db"]
+    plan, world, asked_s, ends_s = with_latency(rng, objectives, steady_state=STEADY)
+    world.spoil(asked_s, ends_s, slow(0.3))
+    share = rng.choice([0.0, 0.15])
+    world.spoil(ends_s, 100, slow(0.15), share)
+    return Case(plan, world.recording(plan, fault_events("slow-db", asked_s, ends_s)), truth(share == 0))
 
 
 @kind("a fault without effect")

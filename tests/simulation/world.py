@@ -86,8 +86,8 @@ class World:
 
     # what is true
 
-    def quantile(self, q: float, since_s: float, until_s: float) -> float:
-        ranked = sorted(r.response_s for r in self.between(since_s, until_s))
+    def quantile(self, q: float, since_s: float, until_s: float, name: str | None = None) -> float:
+        ranked = sorted(r.response_s for r in self.between(since_s, until_s, name))
         return ranked[math.ceil(q * len(ranked) - 1e-9) - 1]
 
     def error_rate(self, since_s: float, until_s: float, name: str | None = None) -> float:
