@@ -24,9 +24,9 @@ class Reaper:
     Its other side is reaper.py. Raises StateInUse if the folder is somebody else's.
     """
 
-    def __init__(self, shop_port: int) -> None:
+    def __init__(self, state: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos_locust.demo.reaper", str(shop_port)],
+            [sys.executable, "-m", "chaos_locust.demo.reaper", str(state)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd="/",
             env=_import_from_here(os.environ), text=True,
         )  # fmt: skip
@@ -35,7 +35,7 @@ class Reaper:
             answer = output.readline().strip()
         if answer != CLAIMED:
             self.finish()
-            raise StateInUse(answer)
+            raise StateInUse(answer or "the state folder could not be made; see above")
 
     def __enter__(self) -> Reaper:
         return self
@@ -43,11 +43,11 @@ class Reaper:
     def __exit__(self, *_: object) -> None:
         self.finish()
 
-    def watch(self, name: str, pid: int) -> None:
+    def watch(self, pid: int) -> None:
         """Entrust it with a child that was just started and has not been waited for."""
         identity = identify(pid)
         assert identity is not None
-        self._tell(f"child {name} {identity.pid} {identity.started}")
+        self._tell(f"child {identity.pid} {identity.started}")
 
     def watch_programs(self, folder: Path) -> None:
         """Entrust it with what runs PostgreSQL's programs in its data folder."""
@@ -107,7 +107,7 @@ class Child:
                 env=what.environment or _import_from_here(os.environ), **as_user(what.user),
                 start_new_session=True,
             )  # fmt: skip
-        self._reaper.watch(self.name, self._process.pid)
+        self._reaper.watch(self._process.pid)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as line:  # killed already
             line.write(b"go\n")

@@ -1,9 +1,9 @@
 """Owns the state folder of a shop and ends all its processes, however the supervisor ends.
 
 A process of its own session. It claims the folder, says so (or why not) on its standard output, and then
-reads from a pipe that the supervisor holds: `child NAME PID START` for each process that is started, and
+reads from a pipe that the supervisor holds: `child PID START` for each process that is started, and
 `programs FOLDER`, where PostgreSQL's are. End of file means that the supervisor is gone, by kill -9 too.
-Argument: the port of the shop.
+Argument: the state folder.
 """
 
 from __future__ import annotations
@@ -22,23 +22,14 @@ REMOVING_S = 5
 IPC_RMID = 0
 
 
-def reap(children: list[tuple[str, Identity]], state: Path, programs: Path, data: Path) -> None:
+def reap(children: list[Identity], state: Path, programs: Path, data: Path) -> None:
     """End the children, what descends from them, and the database's orphans; then remove the state."""
-    everyone = with_descendants(identity for _, identity in children) | running_in(programs, data)
-    databases = {identity for name, identity in children if name == "postgres"}
-    for identity in everyone:
-        identity.send(signal.SIGCONT)  # a stopped process heeds no other signal but KILL
-    for database in databases:
-        database.send(signal.SIGQUIT)  # killed outright it would leave shared memory behind
-    for identity in everyone - with_descendants(databases):
-        identity.send(signal.SIGKILL)
-    wait_gone(databases, timeout_s=3)
     deadline = time.monotonic() + REMOVING_S
     while state.exists() and time.monotonic() < deadline:
-        # While the database is being prepared its programs start others, so look again.
-        left = everyone | running_in(programs, data)
+        # Again and again: while the database is being prepared, its programs start others.
+        left = with_descendants(children) | running_in(programs, data)
         for identity in left:
-            identity.send(signal.SIGKILL)
+            identity.send(signal.SIGKILL)  # also for those that are stopped, who heed nothing else
         wait_gone(left, timeout_s=1)
         remove_shared_memory(data)
         shutil.rmtree(state, ignore_errors=True)
@@ -57,23 +48,23 @@ def remove_shared_memory(data: Path) -> None:
             ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)
 
 
-def main(port: int) -> None:
+def main(state: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        with claim(port) as state:
+        with claim(state):
             print(CLAIMED, flush=True)
             programs, children = Path(), []
             for line in sys.stdin:
                 match line.rstrip("\n").split(" "):
                     case ["programs", *words]:
                         programs = Path(" ".join(words))
-                    case ["child", name, pid, started]:
-                        children.append((name, Identity(int(pid), int(started))))
+                    case ["child", pid, started]:
+                        children.append(Identity(int(pid), int(started)))
             reap(children, state, programs, state / "postgres")
     except StateInUse as error:
         print(error, flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(Path(sys.argv[1]))

@@ -53,8 +53,8 @@ def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
         return _refuse(f"port {taken} is in use; end what uses it, or take --ports free")
     try:
         check_packages()
-        with _stop_signals() as stop, Reaper(chosen.shop) as reaper:
-            settings = Settings(state_folder(chosen.shop), chosen, defect)
+        settings = Settings(state_folder(chosen.shop), chosen, defect)
+        with _stop_signals() as stop, Reaper(settings.state) as reaper:
             settings.write()
             try:
                 Supervisor(settings, reaper, stop).run(ready_file)

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos_locust.demo.settings import state_folder
-
 CLAIMED = "claimed"  # what the reaper says once it has the folder
 REAPING_S = 10  # a shop that was just killed may still be being cleaned up
 
@@ -21,13 +19,12 @@ class StateInUse(Exception):
 
 
 @contextmanager
-def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[Path]:
-    """A fresh state folder, locked; removed at the end.
+def claim(folder: Path, patience_s: float = REAPING_S) -> Iterator[None]:
+    """Makes the state folder and holds its lock; removes it at the end.
 
     What a dead shop left is removed first. Raises StateInUse when its owner still lives after `patience_s`,
     or is another user.
     """
-    folder = state_folder(shop_port)
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -41,7 +38,7 @@ def claim(shop_port: int, patience_s: float = REAPING_S) -> Iterator[Path]:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
+        yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
