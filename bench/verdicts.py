@@ -28,7 +28,7 @@ SPIKE = ROOT / "locustfiles" / "plans" / "spike.yaml"
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of truth. without: names of faults taken out of the plan. link: where cache-down goes instead."""
+    """One kind of truth. finding: part of the objective that must deviate. unused_link: where cache-down goes."""
 
     name: str
     exit_code: int
@@ -89,7 +89,13 @@ def run_once(row: Row, env: dict[str, str], folder: Path) -> tuple[int, list[str
     """The exit code, and the objectives that deviated."""
     results = folder / f"results-{time.monotonic_ns()}"
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "shop.py"), "--headless"]
-    command += ["--only-summary", "--chaos-plan", str(plan_for(row, folder, env)), "--chaos-results", str(results)]
+    command += [
+        "--only-summary",
+        "--chaos-plan",
+        str(plan_for(row, folder, env)),
+        "--chaos-results",
+        str(results),
+    ]
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     verdicts = list(results.glob("*/verdict.json"))
     if not verdicts:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from chaos_locust.locust_plugin.register import register
     from chaos_locust.locust_plugin.shapes import RampShape, SoakShape, SpikeShape, StepsShape, StressShape
     from chaos_locust.plan.documents import load_plan
-    from chaos_locust.plan.model import Plan, Target
+    from chaos_locust.plan.model import Plan
+    from chaos_locust.plan.parts import Target
 
 __version__ = "0.1.0"
 
@@ -25,7 +26,7 @@ _HOMES = {
     "StepsShape": "chaos_locust.locust_plugin.shapes",
     "StressShape": "chaos_locust.locust_plugin.shapes",
     "Plan": "chaos_locust.plan.model",
-    "Target": "chaos_locust.plan.model",
+    "Target": "chaos_locust.plan.parts",
     "load_plan": "chaos_locust.plan.documents",
 }
 

@@ -1,4 +1,4 @@
-"""Decides what is done when. `tick(now, view)` returns the actions that are due; it never sleeps and does no I/O.
+"""Decides what is done when. `tick(now, view)` returns the actions that are due; never sleeps, does no I/O.
 
 An executor carries the actions out (in a run: the guardian process, with a deadline for each) and reports
 what happened by `note`. So a plan can be rehearsed with a fake clock: see `chaos_locust.testing`.
@@ -127,7 +127,7 @@ class Conductor:
         return not any(state.open for state in self._faults.values())
 
     def finish(self) -> list[Action]:
-        """The load is over or the run is interrupted: what was never injected is skipped, the rest reverted."""
+        """The load is over or the run is interrupted: what was not injected is skipped, the rest reverted."""
         self.ended = True
         actions = []
         for name, state in self._faults.items():
@@ -172,7 +172,7 @@ class Conductor:
         if not others and view.steady is False:
             state.state = "skipped"
             return [*actions, Action("skip", fault.name, "the target was not steady when it was due")]
-        state.injected_s = max(now_s, state.onset_s) if fault.at_s is None else fault.at_s
+        state.injected_s = state.onset_s
         lease_s = (fault.duration_s or 0.0) + LEASE_MARGIN_S
         return [*actions, Action("inject", fault.name, lease_s=lease_s)]
 

@@ -24,7 +24,9 @@ FaultState = Literal[
     "skipped",  # not injected, `detail` says why (unsteady target, baseline deviated, run over)
     "dirty",  # could not be undone: the target was left changed
 ]
-EndReason = Literal["finished", "aborted", "interrupted", "baseline_deviated", "workers_lost", "guardian_lost", "crashed"]
+EndReason = Literal[
+    "finished", "aborted", "interrupted", "baseline_deviated", "workers_lost", "guardian_lost", "crashed"
+]
 
 
 @dataclass(frozen=True, slots=True)

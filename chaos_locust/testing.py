@@ -8,7 +8,7 @@
     verdict = run_plan(plan, shop)
     assert verdict.exit_code == 0
 
-The same conductor, windows and judge as in a real run; only the target, the backend and the clock are in memory.
+Conductor, windows and judge are those of a real run; target, backend and clock are in memory.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Watch:
     failed: int = 0
     _looked_at: int = -1
     _steady_since: int | None = None
-    _view: View = View()
+    _view: View = field(default_factory=View)
 
     def add(self, changes: Mapping[tuple[int, str], Window]) -> None:
         """Takes in additive changes, and forgets what is too old."""

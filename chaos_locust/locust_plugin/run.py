@@ -1,4 +1,4 @@
-"""One run, from its start instant to its verdict: wires load, conductor, guardian, journal, judge, reports."""
+"""One run, from its start to its verdict: wires load, conductor, guardian, journal, judge and reports."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ class ChaosRun:
             self._guardian.close(UNDO_LIMIT_S)
         for name, last in self.fault_states.items():
             if last.state in ("due", "asked", "active", "revert_asked") and not self.plan.fault(name).instant:
-                self._on_event(FaultEvent(self.now_s, name, "dirty", "the guardian did not say that it was undone"))
+                self._on_event(FaultEvent(self.now_s, name, "dirty", "it was not told to be undone"))
 
     def _header(self, start_epoch_s: float) -> RunStarted:
         return RunStarted(

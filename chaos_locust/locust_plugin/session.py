@@ -1,4 +1,4 @@
-"""Everything that chaos-locust is in one Locust process that is not a worker: checks, signals, runs, exit code."""
+"""What chaos-locust is in a Locust process that is not a worker: checks, signals, runs, exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SEND_HOME_LIMIT_S = 5.0
 
 
 class Session:
-    """One per process. `open` ends the process with code 2 when the plan or the world is not as it must be."""
+    """One per process. `open` ends the process with 2 when the plan or the world is not as it must be."""
 
     def __init__(self, environment: Environment) -> None:
         assert environment.runner is not None
@@ -148,7 +148,7 @@ class Session:
             self._tab = ChaosTab(environment.web_ui, self)
 
     def _drive(self) -> None:
-        """A whole run: called by the shape for a load of the plan, at `test_start` for a load of Locust's own."""
+        """A whole run: called by the shape for a load of the plan, at `test_start` for one of Locust's own."""
         assert self.plan is not None
         try:
             folder = new_folder(Path(self.options.chaos_results))
@@ -164,7 +164,7 @@ class Session:
         self._finish("crashed")
 
     def _finish(self, detail: str) -> None:
-        """Ends the current run, if there is one. Called from wherever a run can end; only the first call acts."""
+        """Ends the current run, if there is one. Called from wherever a run can end; the first call acts."""
         run = self.run
         if run is None:
             return
@@ -198,7 +198,8 @@ class Session:
         self.runner.quit()
 
     def _show(self, run: ChaosRun) -> None:
-        assert self.plan is not None and run.watch is not None
+        assert self.plan is not None
+        assert run.watch is not None
         step = self.plan.load.step_at(run.now_s) if self.plan.load is not None else None
         self._live.update(
             now_s=run.now_s,

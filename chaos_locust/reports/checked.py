@@ -9,14 +9,17 @@ from rich.table import Table
 
 from chaos_locust.plan.check import Checked, PlannedFault
 from chaos_locust.plan.decidable import PlannedObjective
-from chaos_locust.plan.model import Plan, Target
+from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import RecoveryObjective
+from chaos_locust.plan.parts import Target
 
 
 def render_checked(plan: Plan, checked: Checked, width: int = 100) -> str:
     """Tables in plain text: steps, faults, objectives; then the warnings, one line each."""
     console = Console(file=StringIO(), width=width, no_color=True, highlight=False)
-    console.print(f"{plan.name}\nload on {plan.host or 'the host given by --host'}, seed {plan.seed}", markup=False)
+    console.print(
+        f"{plan.name}\nload on {plan.host or 'the host given by --host'}, seed {plan.seed}", markup=False
+    )
     unit = "/s" if plan.load is None or plan.load.workload == "open" else " users"
     steps = _table("step", "from", "to", "level")
     for step in checked.steps:
@@ -54,7 +57,11 @@ def _table(*headings: str) -> Table:
 
 def _fault_row(plan: Plan, planned: PlannedFault) -> list[str]:
     fault = planned.fault
-    when = f"{planned.starts_s:g} s" if planned.exact else f"{fault.when}, {planned.starts_s:g} s at the earliest"
+    when = (
+        f"{planned.starts_s:g} s"
+        if planned.exact
+        else f"{fault.when}, {planned.starts_s:g} s at the earliest"
+    )
     ends = "at once" if fault.instant else f"{planned.ends_s:g} s"
     target = plan.targets.get(fault.target)
     return [fault.name, fault.kind, when, ends, _touched(plan, fault.target, target), fault.undo]
@@ -78,4 +85,9 @@ def _objective_row(row: PlannedObjective) -> list[str]:
     if isinstance(row.objective, RecoveryObjective):
         samples = f"{row.ends_s - row.starts_s:g} s left"
     verdict = {True: "yes", False: "NO", None: "depends"}[row.decidable]
-    return [row.objective.text, samples, str(row.needed), f"{verdict}: {row.reason}" if row.reason else verdict]
+    return [
+        row.objective.text,
+        samples,
+        str(row.needed),
+        f"{verdict}: {row.reason}" if row.reason else verdict,
+    ]

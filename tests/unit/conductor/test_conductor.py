@@ -29,7 +29,9 @@ def slow(name: str = "slow-db", target: str = "db", at: str = "40s", lasts: str 
     return {"name": name, "kind": "latency", "target": target, "latency": "200ms", "at": at, "for": lasts}
 
 
-def run(subject: Conductor, until_s: float, view: View = STEADY, tick_s: float = 0.05) -> list[tuple[float, Action]]:
+def run(
+    subject: Conductor, until_s: float, view: View = STEADY, tick_s: float = 0.05
+) -> list[tuple[float, Action]]:
     """Ticks from 0; every injection is confirmed 10 ms later, every reversal too."""
     done: list[tuple[float, Action]] = []
     for index in range(round(until_s / tick_s) + 1):
@@ -81,7 +83,9 @@ def test_a_deviating_baseline_ends_the_run_before_anything_is_injected() -> None
 def test_a_baseline_that_deviates_later_does_not_undo_the_decision() -> None:
     subject = conductor(slow(), slow("slow-cache", "cache", "60s"))
     run(subject, 59)
-    assert [action.do for action in subject.tick(60.0, View(steady=True, baseline=Outcome.DEVIATED))] == ["inject"]
+    assert [action.do for action in subject.tick(60.0, View(steady=True, baseline=Outcome.DEVIATED))] == [
+        "inject"
+    ]
 
 
 def test_nothing_is_injected_into_an_unsteady_target() -> None:
@@ -120,7 +124,11 @@ def test_an_abort_condition_ends_the_run_and_reverts_what_acts() -> None:
     subject = conductor(slow(), slow("later", "cache", "80s"))
     run(subject, 45)
     done = subject.tick(45.1, View(steady=False, baseline=Outcome.UPHELD, abort="error_rate > 60% for 5s"))
-    assert [(action.do, action.fault) for action in done] == [("revert", "slow-db"), ("skip", "later"), ("end", "")]
+    assert [(action.do, action.fault) for action in done] == [
+        ("revert", "slow-db"),
+        ("skip", "later"),
+        ("end", ""),
+    ]
     assert subject.tick(46.0, STEADY) == []
 
 
