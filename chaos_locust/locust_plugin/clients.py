@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.user import User
 from requests import PreparedRequest
 from requests.exceptions import RequestException
+from requests.sessions import merge_setting
 
 from chaos_locust.locust_plugin.recorder import Arrival, Flight, Recorder
 
@@ -134,9 +135,8 @@ class Clients:
         params = kwargs.get("params")
         whole = session._build_url(url)
         if params or session.params:
-            return _path_of(
-                whole, {**(session.params or {}), **params} if isinstance(params, dict) else params
-            )
+            merged = merge_setting(params, session.params)  # type: ignore[no-untyped-call]
+            return _path_of(whole, merged)
         path = self._paths.get(whole)
         if path is None:
             path = _path_of(whole, None)

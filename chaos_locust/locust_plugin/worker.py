@@ -163,7 +163,7 @@ def hold_back_users() -> None:
             return decided(user_classes_spawn_count, wait)
         return Runner.spawn_users(runner, user_classes_spawn_count, wait)
 
-    WorkerRunner.spawn_users = spawn_users  # type: ignore[method-assign]
+    WorkerRunner.spawn_users = spawn_users  # type: ignore[method-assign, assignment]
 
 
 def _cache_default_args() -> None:

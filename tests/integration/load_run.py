@@ -90,12 +90,16 @@ class LoadRun:
 
     `start_epoch_s` is known once inside the `with` block; `result()` waits for the end. With several `runs`
     in the same processes, `begun()` and `result()` go on to the next one. restored: the run has put back
-    everything that it had changed in its process.
+    everything that it had changed in its process. odd: one more worker, of another version (`old`) or without
+    chaos-locust (`plain`).
     """
 
-    def __init__(self, plan: dict[str, Any], locustfile: str, workers: int = 0, runs: int = 1) -> None:
+    def __init__(
+        self, plan: dict[str, Any], locustfile: str, workers: int = 0, runs: int = 1, odd: str = ""
+    ) -> None:
         self._job = {"plan": plan, "locustfile": LOCUSTFILES[locustfile], "runs": runs}
         self._workers = workers
+        self._odd = odd
         self.processes: list[subprocess.Popen[str]] = []
         self._windows: dict[tuple[int, str], Window] = {}
         self.events: list[dict[str, Any]] = []
@@ -105,6 +109,8 @@ class LoadRun:
         self._port = _free_port()
         self._master = self._start("master" if self._workers else "local", self._port)
         self.workers = [self._start("worker", self._port) for _ in range(self._workers)]
+        if self._odd:
+            self.workers.append(self._start(self._odd, self._port))
         self.begun()
         return self
 
@@ -161,7 +167,9 @@ class LoadRun:
         self.workers.append(self._start("worker", self._port))
 
     def _start(self, role: str, port: int) -> subprocess.Popen[str]:
-        job = json.dumps({**self._job, "role": role, "port": port, "workers": self._workers})
+        job = json.dumps(
+            {**self._job, "role": role, "port": port, "workers": self._workers + bool(self._odd)}
+        )
         process = subprocess.Popen(
             [sys.executable, __file__, job],
             stdin=subprocess.PIPE,
@@ -192,6 +200,7 @@ def main(job: dict[str, Any]) -> None:
     from locust.env import Environment
     from locust.event import Events
 
+    from chaos_locust.locust_plugin import worker as worker_module
     from chaos_locust.locust_plugin.worker import LoadWorker, hold_back_users
     from chaos_locust.plan.documents import parse_plan
 
@@ -206,10 +215,14 @@ def main(job: dict[str, Any]) -> None:
         parsed_options=argument_parser.get_parser(default_config_files=[]).parse_args([]),
     )
     environment.parsed_options.chaos_plan = "a plan" if job["role"] == "master" else None
-    if job["role"] == "worker":
-        hold_back_users()
+    if job["role"] in ("worker", "old", "plain"):
+        if job["role"] == "old":
+            worker_module.__version__ = "0.0.1"
+        if job["role"] != "plain":
+            hold_back_users()
         runner = environment.create_worker_runner("127.0.0.1", job["port"])
-        LoadWorker(environment).listen()
+        if job["role"] != "plain":
+            LoadWorker(environment).listen()
         runner.greenlet.join()
         return
     if job["role"] == "master":

@@ -73,11 +73,14 @@ def test_a_worker_that_was_only_silent_stops_and_is_not_counted_twice(target: Ta
         run.sleep_until(7)
         os.kill(run.workers[0].pid, signal.SIGCONT)
         run.result()
+        log = [epoch_s - run.start_epoch_s for epoch_s, _ in target.log()]
     arrivals, requests = run.total(ARRIVALS), run.total("GET /visit")
     assert arrivals.offered == 550
     assert arrivals.offered == arrivals.sent + arrivals.lost + arrivals.dropped
     assert requests.sent == requests.ok + requests.failures + requests.unanswered
     assert [event["state"] for event in run.of_kind("worker")].count("lost") == 1
+    after = sum(8.5 <= t_s < 10.5 for t_s in log)
+    assert abs(after - 100) <= 5, "the other worker has the whole schedule, and this one does nothing more"
 
 
 def test_steps_of_users_reach_the_workers_within_100_ms(target: Target) -> None:
@@ -109,3 +112,24 @@ def test_a_worker_that_joins_takes_its_share(target: Target) -> None:
     assert arrivals.offered == arrivals.ok == requests.ok == len(log) == 1200
     assert [len(event["workers"]) for event in run.of_kind("shares")] == [1, 2]
     assert [event["state"] for event in run.of_kind("worker")].count("finished") == 2
+    first = run.of_kind("shares")[0]["workers"][0]
+    users = [sample["users"] for sample in run.of_kind("generator") if sample["worker"] == first][1:]
+    assert users == sorted(users), "the pool never shrinks, whatever Locust's dispatcher would like"
+
+
+@pytest.mark.parametrize(
+    ("odd", "state", "reason"),
+    [("old", "refused", "0.0.1"), ("plain", "silent", "chaos_locust.register()")],
+    ids=["another version", "without chaos-locust"],
+)
+def test_a_worker_that_cannot_be_counted_on_sends_nothing(
+    target: Target, odd: str, state: str, reason: str
+) -> None:
+    load = [{"step": "base", "rate": "50/s", "for": "3s"}]
+    with LoadRun({"name": "load", "host": target.url, "load": load}, "fast", workers=1, odd=odd) as run:
+        run.result()
+        log = target.log()
+    assert run.total(ARRIVALS).offered == run.total("GET /visit").ok == len(log) == 150
+    (event,) = (event for event in run.of_kind("worker") if event["state"] == state)
+    assert reason in event["detail"]
+    assert [len(shares["workers"]) for shares in run.of_kind("shares")] == [1]
