@@ -143,9 +143,7 @@ def _zoom(record: FaultRecord, columns: Sequence[Column]) -> Zoom | None:
 def _p95(near: Sequence[Column], x: Linear, y: Callable[[float], float]) -> str:
     return polyline(
         [
-            None
-            if c.p95_s is None
-            else (x(c.middle_s), _TOP + 2 if math.isinf(c.p95_s) else y(c.p95_s))
+            None if c.p95_s is None else (x(c.middle_s), _TOP + 2 if math.isinf(c.p95_s) else y(c.p95_s))
             for c in near
         ]
     )

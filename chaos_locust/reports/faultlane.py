@@ -147,10 +147,12 @@ def _recovery(fault: FaultRecord, x: Linear) -> tuple[float, float, float] | Non
 def _strip(recording: Recording, x: Linear) -> list[Block]:
     """Steady, not steady, unknown: each from its event to the next."""
     events = [e for e in recording.events if isinstance(e, SteadyState)]
+    if not events:
+        return []
     kinds = {True: "steady", False: "unsteady", None: "unknown"}
     merged: list[tuple[float, str]] = []
     for event in events:
         if not merged or merged[-1][1] != kinds[event.steady]:
             merged.append((event.t_s, kinds[event.steady]))
-    ends = [*(t for t, _ in merged[1:]), min(x.most, events[-1].t_s + 1) if events else 0.0]
+    ends = [*(t for t, _ in merged[1:]), min(x.most, events[-1].t_s + 1)]
     return [Block(x(t), max(0.5, x(end) - x(t)), kind) for (t, kind), end in zip(merged, ends, strict=True)]
