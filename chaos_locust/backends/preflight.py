@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from chaos_locust.errors import PreflightFailed, Problem
 from chaos_locust.plan.model import Plan
 
 CONNECT_LIMIT_S = 5.0
+LEAST_FREE_BYTES = 32_000_000
 
 
 def preflight(plan: Plan, results: Path) -> None:
@@ -33,6 +35,9 @@ def _results_problems(results: Path) -> list[Problem]:
         return [Problem("results", f"{existing} is not a folder")]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [Problem("results", f"the folder {existing} is not writable")]
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < LEAST_FREE_BYTES:
+        return [Problem("results", f"the disk of {existing} has {free_bytes:,} bytes left; 32 MB are needed")]
     return []
 
 

@@ -11,11 +11,12 @@ import math
 from dataclasses import dataclass
 
 from chaos_locust.judge.doubt import Doubt
-from chaos_locust.judge.sampling import samples_floor, surely_above
+from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Bad, Tally
 from chaos_locust.judge.verdict import Outcome
 from chaos_locust.judge.words import count, share
 from chaos_locust.plan.objectives import Op
+from chaos_locust.plan.samples import samples_floor
 
 UPHELD, DEVIATED, INCONCLUSIVE = Outcome.UPHELD, Outcome.DEVIATED, Outcome.INCONCLUSIVE
 

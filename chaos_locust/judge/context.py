@@ -11,11 +11,11 @@ from chaos_locust.judge.claims import Range
 from chaos_locust.judge.course import Course, Stretch
 from chaos_locust.judge.doubt import NO_DOUBT, Doubt
 from chaos_locust.judge.outage import longest_outage
-from chaos_locust.judge.sampling import SMALLEST_FLOOR, samples_floor
 from chaos_locust.judge.series import Bad, Series
 from chaos_locust.measure.histogram import NS
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import Measure, Objective
+from chaos_locust.plan.samples import SMALLEST_FLOOR, samples_floor
 
 FAILED = Bad("failed")
 DROPPED = Bad("dropped")

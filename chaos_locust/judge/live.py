@@ -14,13 +14,14 @@ from chaos_locust.judge.context import Context, Place
 from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.objectives import judge_objective, judge_steady_state, worst_of
 from chaos_locust.judge.rules import Rule, rule_of
-from chaos_locust.judge.sampling import samples_floor, surely_above
+from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Series
 from chaos_locust.judge.steady import WINDOW_S, State, steady_rules
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import EACH_REQUEST, Objective
+from chaos_locust.plan.samples import samples_floor
 
 BASELINE_LEAST_S = 30.0
 

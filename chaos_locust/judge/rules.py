@@ -10,13 +10,14 @@ from typing import Literal
 from chaos_locust.judge.claims import DEVIATED, INCONCLUSIVE, UPHELD, Range, ShareClaim, compare
 from chaos_locust.judge.context import DROPPED, FAILED, SHORT, Context, Place
 from chaos_locust.judge.doubt import Doubt
-from chaos_locust.judge.layout import slow_from_ns
-from chaos_locust.judge.sampling import BATCHES, SMALLEST_FLOOR, margin
+from chaos_locust.judge.layout import is_latency, slow_from_ns
+from chaos_locust.judge.sampling import BATCHES, margin
 from chaos_locust.judge.series import Bad
 from chaos_locust.judge.verdict import Outcome
 from chaos_locust.judge.words import number
 from chaos_locust.judge.words import seconds as in_words
 from chaos_locust.plan.objectives import Objective
+from chaos_locust.plan.samples import SMALLEST_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,7 @@ def rule_of(ctx: Context, objective: Objective, subject: str | None) -> Rule | s
 
 def guard_s(rule: Rule, timeout_s: float) -> float:
     """How long before an onset requests can have met the fault without having broken the rule already."""
-    latency = rule.objective.measure.kind in ("quantile", "max")
-    return min(rule.bound.most, timeout_s) if latency else timeout_s
+    return min(rule.bound.most, timeout_s) if is_latency(rule.objective) else timeout_s
 
 
 def _claim(objective: Objective, bound: Range) -> ShareClaim | None:

@@ -10,21 +10,6 @@ CONFIDENCE = 0.95
 BATCHES = 30
 _Z = 1.96
 _T_BATCHES = 2.045  # Student's t for 95 % and BATCHES - 1 degrees of freedom
-SMALLEST_FLOOR = 59
-LARGEST_FLOOR = 2995
-
-
-def samples_floor(limit: float) -> int:
-    """From how many samples on the fact decides a claim that at most the share `limit` is bad.
-
-    With so many samples and none of them bad, the 95 % upper bound is at `limit`: 59 for 5 % (p95), 299
-    for 1 % (p99), 2995 for 0.1 % (p99.9). Limits above 50 % are as hard as those below; for none at all
-    or everything the floor is the greatest of these.
-    """
-    rare = min(limit, 1 - limit)
-    if rare <= 0:
-        return LARGEST_FLOOR
-    return max(1, math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - rare) - 1e-9))
 
 
 def tail(k: int, n: int, share: float) -> float:

@@ -229,8 +229,11 @@ class ChaosRun:
             self._carry_out(action)
         self._load.stop_load()
         self._undo()
-        if not began:
+        if not began:  # nothing was measured: no folder that looks like a run is left
             self._journal.close()
+            (self.folder / JOURNAL_NAME).unlink()
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
             return
         self._on_event(self._ended(*(self._ending or (reason, detail))))
         self._journal.close()
@@ -241,7 +244,7 @@ class ChaosRun:
         print(f"Report: {self.folder / 'report.html'}", flush=True)
 
     def _undo(self) -> None:
-        """The load is over: what still acts is waited for, and what was made for the targets is taken away."""
+        """The load is over: what still acts is waited for; what was made for the targets is taken away."""
         if not self.plan.faults:
             return
         if self._guardian_was_lost:

@@ -46,6 +46,7 @@ class Session:
         self.run: ChaosRun | None = None
         self.plan: Plan | None = None
         self._exit_codes: list[int] = []
+        self._ending = False
         self._live = LiveLine(sys.stderr)
         self._tab: ChaosTab | None = None
 
@@ -142,13 +143,15 @@ class Session:
             events.test_start.add_listener(lambda **_: gevent.spawn(self._drive))
         events.test_stopping.add_listener(lambda **_: self._finish("stopped"))
         events.quitting.add_listener(lambda **_: self._quit())
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        # with a web UI Locust's own handling of Ctrl-C does
+        numbers = (signal.SIGTERM, signal.SIGHUP, *([signal.SIGINT] if self.options.headless else []))
+        for number in numbers:
             gevent.signal_handler(number, self._on_signal, number)
         if environment.web_ui is not None:
             self._tab = ChaosTab(environment.web_ui, self)
 
     def _drive(self) -> None:
-        """A whole run: called by the shape for a load of the plan, at `test_start` for one of Locust's own."""
+        """A whole run: called by the shape for a load of the plan, else at `test_start`."""
         assert self.plan is not None
         try:
             folder = new_folder(Path(self.options.chaos_results))
@@ -192,10 +195,18 @@ class Session:
         self.environment.process_exit_code = worst_first[0]
 
     def _on_signal(self, number: int) -> None:
-        """Ctrl-C reaches Locust by itself; on SIGTERM and SIGHUP a headless Locust would just die."""
-        logger.info("Got %s, ending the run", signal.Signals(number).name)
-        self._finish(signal.Signals(number).name)
+        """A headless Locust would just die of SIGTERM and SIGHUP; Ctrl-C could hit any greenlet of ours."""
+        name = signal.Signals(number).name
+        if self._ending:
+            logger.info("Got %s again; what was injected is being undone", name)
+            return
+        self._ending = True
+        logger.info("Got %s, ending the run", name)
+        self._finish(name)
         self.runner.quit()
+        if self.run is None:  # Locust may be waiting for its workers, for ever
+            self._set_exit_code()
+            sys.exit(self.environment.process_exit_code)
 
     def _show(self, run: ChaosRun) -> None:
         assert self.plan is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chaos_locust.errors import Problem
-from chaos_locust.plan.expected import HOLD_S, Expected, Stretch
+from chaos_locust.plan.expected import SEEN_S, Expected, Stretch
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import Objective, RecoveryObjective
 from chaos_locust.plan.samples import baseline_needed, guard_s, samples_needed, samples_planned, subject_share
@@ -74,25 +74,31 @@ def plan_objective(plan: Plan, expected: Expected, rule: Objective, place: str) 
 
 
 def plan_recovery(plan: Plan, expected: Expected, rule: RecoveryObjective, place: str) -> PlannedObjective:
-    """It takes the bound and the time that the steady state has to hold."""
-    fault, end_s = plan.fault(rule.fault), expected.load.duration_s
+    """It takes the bound and the time in which steady windows must have followed each other.
+
+    Where another fault comes, requests that can have met it are not looked at.
+    """
+    fault = plan.fault(rule.fault)
     edge_s = expected.onset_s(fault) if rule.edge == "starts" else expected.over_s(fault)
+    next_s = expected.next_onset_s(edge_s)
+    end_s = expected.load.duration_s if next_s is None else next_s - plan.timeout_s
     left_s = max(round(end_s - edge_s, 6), 0.0)
-    told = f"the load ends {format_duration(left_s)} after {rule.fault} {rule.edge}"
-    hold = f"recovered means {format_duration(HOLD_S)} of steady state"
+    ends = "the load ends" if next_s is None else "the next fault can be felt"
+    told = f"{ends} {format_duration(left_s)} after {rule.fault} {rule.edge}"
+    hold = f"recovered means steady windows for {format_duration(SEEN_S)}"
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     reason = ""
     if fault.instant and rule.edge == "ends":
         reason = f"a {fault.kind} is over at once; write after {rule.fault} starts"
-    elif left_s < HOLD_S:
-        reason = f"{told}, and {hold}; make the last step longer"
+    elif left_s < SEEN_S:
+        longer = "make the last step longer" if next_s is None else "let the next fault come later"
+        reason = f"{told}, and {hold}; {longer}"
     if reason:
         problems = (Problem(place, f"{reason} (in: {rule.text})"),)
-    elif left_s < rule.bound_s + HOLD_S:
-        reason = (
-            f"{told}, and {hold}, so only a recovery within {format_duration(left_s - HOLD_S)} can be seen"
-        )
+    elif left_s < rule.bound_s + SEEN_S:
+        within = format_duration(round(left_s - SEEN_S, 6))
+        reason = f"{told}, and {hold}, so only a recovery within {within} can be seen"
         warnings = (Problem(place, f"{reason} (in: {rule.text})"),)
     return PlannedObjective(
         objective=rule,

@@ -18,7 +18,8 @@ from chaos_locust.plan.schedule import Schedule
 LEAST_WARM_UP_S = 10.0
 LEAST_BASELINE_S = 30.0
 WINDOW_S = 5.0  # of the steady state
-HOLD_S = 10.0  # so long it must stay steady to be recovered
+HOLD_S = 10.0  # so long windows must begin steady to be recovered
+SEEN_S = HOLD_S + WINDOW_S  # until the last of these windows is over
 
 
 @dataclass(frozen=True, slots=True)

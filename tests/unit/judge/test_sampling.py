@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos_locust.judge.sampling import interval, margin, samples_floor, surely_above, tail
+from chaos_locust.judge.sampling import interval, margin, surely_above, tail
+from chaos_locust.plan.samples import samples_floor
 
 
 @pytest.mark.parametrize(("limit", "floor"), [(0.05, 59), (0.01, 299), (0.001, 2995), (0.5, 5), (0.0, 2995)])

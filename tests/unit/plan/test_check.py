@@ -44,8 +44,8 @@ def test_the_example_is_right_and_planned(example: str) -> None:
         (None, 1, True),
     ]
     assert [str(warning) for warning in checked.warnings] == [
-        "objectives[5]: the load ends 20s after kill-payments starts, and recovered means 10s of steady "
-        "state, so only a recovery within 10s can be seen (in: recovery < 20s after kill-payments starts)"
+        "objectives[5]: the load ends 20s after kill-payments starts, and recovered means steady windows "
+        "for 15s, so only a recovery within 5s can be seen (in: recovery < 20s after kill-payments starts)"
     ]
 
 
@@ -161,7 +161,7 @@ def test_users_make_no_known_number_of_requests(checked: Check, problems: Proble
         ),
         (
             {"faults": [{**KILL, "at": "112s"}], "objectives": ["recovery < 5s after kill-web starts"]},
-            "objectives[0]: the load ends 8s after kill-web starts, and recovered means 10s of steady state",
+            "objectives[0]: the load ends 8s after kill-web starts, and recovered means steady windows for 15s",
         ),
         (
             {"faults": [KILL], "objectives": ["recovery < 5s after kill-web ends"]},
