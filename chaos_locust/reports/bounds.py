@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chaos_locust.judge.verdict import Finding, Outcome, Verdict
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import Objective
-from chaos_locust.reports.text import duration, plain
+from chaos_locust.reports.text import duration, keeps_bound, plain
 
 _MOST = 12
 
@@ -40,7 +40,7 @@ def bound_lines(
         if stretch is None:
             continue
         name = f"p{rule.measure.quantile * 100:g}" if rule.measure.quantile is not None else rule.measure.kind
-        broken = finding.outcome is Outcome.DEVIATED
+        broken = finding.outcome is Outcome.DEVIATED or keeps_bound(finding) is False
         x1, x2 = x(stretch[0]), x(stretch[1])
         label = f"{name} {rule.op} {duration(finding.bound)}"
         title = f"{plain(rule.text)}: {finding.outcome.value}"

@@ -40,7 +40,6 @@ class FaultRow:
     recovery: tuple[float, float, float] | None
     recovery_text: str
     recovery_x: float
-    recovery_end: bool
     recovered: bool
 
 
@@ -84,10 +83,10 @@ def _row(fault: FaultRecord, instant: bool, recording: Recording, x: Linear, y: 
     seen = [e for e in recording.events if isinstance(e, EffectSeen) and e.fault == fault.name]
     # Beside the bar, on the side with the room for it.
     left_room = min(starts) - x.start
-    side = "end" if left_room > len(name + label) * 6.2 + 26 else "start"
     after = max([*ends, *(recovery or ())]) + 8
-    recovery_end = after + 6.0 * len(text) > x.end
-    recovery_x = min(recovery or (after,)) - 6 if recovery_end else after
+    if after + 6.0 * len(text) > x.end:  # no room behind it: told with the name
+        label, text = f"{label}, {text}", ""
+    side = "end" if left_room > len(name + label) * 6.2 + 26 else "start"
     label_x = min(starts) - 8 if side == "end" else after + (6.4 * len(text) + 12 if text else 0)
     return FaultRow(
         y=y,
@@ -102,8 +101,7 @@ def _row(fault: FaultRecord, instant: bool, recording: Recording, x: Linear, y: 
         effects=tuple(x(e.t_s) for e in seen),
         recovery=recovery,
         recovery_text=text,
-        recovery_x=recovery_x,
-        recovery_end=recovery_end,
+        recovery_x=after,
         recovered=recovered,
     )
 

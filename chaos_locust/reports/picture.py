@@ -179,7 +179,7 @@ def _stripe(x: Linear, starts_s: float, ends_s: float, name: str, more: str, kin
     name = plain(name)
     long = f"{name} {more}".strip()
     room = (width - 8) / 6.2
-    label = long if len(long) <= room else name if len(name) <= room else ""
+    label = next((text for text in (long, name, more) if len(text) <= room), "")
     return Stripe(x(starts_s), width, label, f"{long}, {moment(starts_s)} to {moment(ends_s)}", kind)
 
 

@@ -15,6 +15,7 @@ from chaos_locust.reports.text import (
     change,
     count,
     duration,
+    keeps_bound,
     margin_of,
     moment,
     plain,
@@ -83,16 +84,19 @@ def objective_rows(verdict: Verdict) -> list[ObjectiveRow]:
 
 
 def _objective_row(finding: Finding) -> ObjectiveRow:
+    upheld = finding.outcome is Outcome.UPHELD
+    agrees = not upheld or keeps_bound(finding) is not False
+    obvious = upheld and agrees and finding.value is not None
     return ObjectiveRow(
         title=plain(title(finding)),
         word=word(finding),
         outcome="warning" if word(finding) == "WARNING" else finding.outcome.value.lower(),
-        reason=plain(finding.reason),
+        reason=plain(finding.reason) if not obvious else "",
         value=value_of(finding),
         bound=bound_of(finding),
         samples=count(finding.samples) if finding.samples is not None else "",
         margin=margin_of(finding) if finding.bound is not None else "",
-        bar=_bar(finding),
+        bar=_bar(finding) if agrees else None,
         stretch=finding.stretch,
         moment=f"{moment(finding.stretch[0])} to {moment(finding.stretch[1])}" if finding.stretch else "",
     )

@@ -177,6 +177,21 @@ def margin_of(finding: Finding) -> str:
     return f"{distance} {word}{thin}"
 
 
+def keeps_bound(finding: Finding) -> bool | None:
+    """Whether the value as shown is within the bound as shown; None: there is nothing to compare.
+
+    It can differ from the outcome: the level of a stress load that broke is a result, not a failure.
+    """
+    value, bound, op = finding.value, finding.bound, finding.op
+    if op is None or bound is None:
+        return None
+    if finding.interval is not None:
+        value = finding.interval[1 if op.startswith("<") else 0]
+    if value is None:
+        return None
+    return value == bound or (value < bound) == op.startswith("<")
+
+
 def change(now: float | None, before: float | None) -> str:
     """Against baseline: `x 2.4`, `+ 12 %`, `- 8 %`, `same`."""
     if now is None or before is None or not before or math.isinf(before):

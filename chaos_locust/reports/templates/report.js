@@ -51,7 +51,7 @@
     for (const stripe of svg.querySelectorAll("[data-fault]")) {
       if (Number(stripe.dataset.from) < start + span && start < Number(stripe.dataset.to)) line("fault", stripe.dataset.fault);
     }
-    const scale = svg.getBoundingClientRect().width / width, at = x * scale + svg.offsetLeft;
+    const scale = svg.getBoundingClientRect().width / width;
     const flip = x > (left + right) / 2;
     const place = (svg.getBoundingClientRect().left - box.getBoundingClientRect().left) + x * scale;
     tip.style.transform = `translate(calc(${place}px ${flip ? "- 100% - 14px" : "+ 14px"}), 74px)`;

@@ -123,7 +123,7 @@ def test_the_summary_has_at_most_ten_lines_and_every_outcome(run: Run) -> None:
     assert lines[0].startswith("### ❌ DEVIATED: ")
     assert "exit 3" in lines[1]
     deviated = sum(f.outcome is Outcome.DEVIATED for f in verdict.findings)
-    assert sum(line.startswith("- ❌") for line in lines) == deviated == 3
+    assert sum(line.startswith("- ❌") for line in lines) == min(deviated, 4) > 0
 
 
 def test_hostile_text_is_neither_markup_nor_mention_in_the_summary(hostile_run: Run) -> None:

@@ -31,7 +31,11 @@ LAYOUT = Layout()
 
 def test_objectives_stand_with_failures_first(run: Run) -> None:
     rows = objective_rows(run[0])
-    assert [row.word for row in rows] == ["DEVIATED"] * 3 + ["UPHELD"] * 9
+    words = [row.word for row in rows]
+    assert len(words) == len(run[0].findings)
+    assert words == sorted(words, key=["DEVIATED", "INCONCLUSIVE", "UPHELD"].index)
+    assert words[0] == "DEVIATED"
+    assert words[-1] == "UPHELD"
     bar = rows[0].bar
     assert bar is not None
     assert bar.value > bar.bound
@@ -53,6 +57,14 @@ def test_the_bar_of_an_infinite_value_is_full_and_of_an_interval_starts_within()
 
 def objective_rows_of(*findings: Finding) -> list[ObjectiveRow]:
     return objective_rows(SimpleNamespace(findings=findings))  # type: ignore[arg-type]
+
+
+def test_an_upheld_finding_whose_value_breaks_the_bound_is_explained() -> None:
+    level = Finding("objective", "p99 < 5s during run", Outcome.UPHELD, "it held up to 40/s", unit="s")
+    [held] = objective_rows_of(replace(level, op="<", bound=5.0, value=2.0))
+    [broke] = objective_rows_of(replace(level, op="<", bound=5.0, value=math.inf))
+    assert (held.reason, held.bar is None) == ("", False)
+    assert (broke.reason, broke.bar is None, broke.margin) == ("it held up to 40/s", True, "-")
 
 
 def test_the_worst_request_stands_first_with_its_change_against_baseline(run: Run) -> None:
