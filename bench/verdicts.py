@@ -116,7 +116,10 @@ def run_once(row: Row, env: dict[str, str], folder: Path) -> tuple[int, list[str
     if not verdicts:
         print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
         return done.returncode, []
-    findings = json.loads(verdicts[0].read_text())["findings"]
+    verdict = json.loads(verdicts[0].read_text())
+    findings = verdict["findings"]
+    if done.returncode not in row.exit_codes:
+        print(f"  {done.returncode}: {verdict['sentence']} {verdict['trust']['reasons']}", file=sys.stderr)
     return done.returncode, [finding["text"] for finding in findings if finding["outcome"] == "DEVIATED"]
 
 
