@@ -74,6 +74,14 @@ class Clients:
                 service_s = response.request_meta["response_time"] / 1000
                 self._recorder.answer(flight, flight.name, service_s, error or _error_of(response))
 
+    def give_up(self) -> None:
+        """The run is over: what still has no end will not get one."""
+        for flight in list(self._recorder.flights):
+            self._recorder.give_up(flight)
+        for arrival in self._arrivals.values():
+            self._recorder.abandon(arrival)
+        self._arrivals.clear()
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _wrapped(self, original: Request, name_of: Callable[..., str], timeout_s: float | None) -> Request:

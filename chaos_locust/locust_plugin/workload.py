@@ -252,8 +252,7 @@ class Workload:
             asked = [gevent.spawn(_ask_to_stop, greenlet) for greenlet in users]
             gevent.joinall([*asked, *users], timeout=self._plan.timeout_s)
         gevent.killall(users, block=True, timeout=self._plan.timeout_s)
-        for flight in list(self._recorder.flights):
-            self._recorder.give_up(flight)
+        self._clients.give_up()
 
     def _under_way(self, pool: Pool) -> bool:
         return bool(pool.waiting or pool.busy or self._recorder.flights)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 from locust import FastHttpUser, User, task
+from locust.env import Environment
 from locust.util.load_locustfile import is_shape_class
 
 from chaos_locust.errors import ChaosError, InvalidPlan
 from chaos_locust.locust_plugin import shapes
-from chaos_locust.locust_plugin.clients import default_timeouts
+from chaos_locust.locust_plugin.clients import Clients, default_timeouts
+from chaos_locust.locust_plugin.recorder import Recorder
 from chaos_locust.locust_plugin.shapes import PlanShape, RampShape, SpikeShape, StepsShape, user_changes
 from chaos_locust.locust_plugin.users import choose_classes, first_users, make_user_class, undrivable
+from chaos_locust.measure.histogram import Layout
 from chaos_locust.plan.load import Load, Request, Step
 
 
@@ -154,3 +157,16 @@ def test_users_change_at_the_boundaries_and_one_by_one_in_a_ramp() -> None:
     steep = list(user_changes(load("closed", (2, 0, 1000))))
     assert len(steep) == 9
     assert steep[-1][1] == 1000
+
+
+def test_what_has_no_end_when_the_run_is_over_is_unanswered() -> None:
+    recorder = Recorder(Layout(()), lambda: 0.0)
+    clients = Clients(recorder, 1.0)
+    recorder.offer(0.0)
+    arrival = recorder.take(0.0)
+    clients.begin_task(Many(Environment()), arrival)
+    recorder.send("GET /", arrival)
+    clients.give_up()
+    windows = recorder.take_changes()
+    assert windows[0, ""].unanswered == windows[0, "GET /"].unanswered == 1
+    assert all(window.in_flight == 0 for window in windows.values())
