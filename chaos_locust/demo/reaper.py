@@ -22,30 +22,31 @@ REMOVING_S = 5
 IPC_RMID = 0
 
 
-def reap(children: list[Identity], state: Path, programs: Path, data: Path) -> None:
-    """End the children, what descends from them, and the database's orphans; then remove the state."""
+def reap(children: list[Identity], state: Path, programs: Path, foreign: set[int]) -> None:
+    """End the children, what descends from them, and the database's orphans; then remove the state.
+
+    `foreign` are the segments of shared memory that were there before the shop.
+    """
+    ended = set(children)
     deadline = time.monotonic() + REMOVING_S
     while state.exists() and time.monotonic() < deadline:
         # Again and again: while the database is being prepared, its programs start others.
-        left = with_descendants(children) | running_in(programs, data)
+        left = with_descendants(children) | running_in(programs, state / "postgres")
         for identity in left:
             identity.send(signal.SIGKILL)  # also for those that are stopped, who heed nothing else
         wait_gone(left, timeout_s=1)
-        remove_shared_memory(data)
+        ended |= left
         shutil.rmtree(state, ignore_errors=True)
+    creators = {identity.pid for identity in ended}
+    for segment, (creator, attached) in segments().items():
+        if segment not in foreign and creator in creators and not attached:
+            ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)  # a killed PostgreSQL leaves one behind
 
 
-def remove_shared_memory(data: Path) -> None:
-    """Remove the segment that a killed PostgreSQL leaves; its lock file tells pid, key and id."""
-    try:
-        lock = (data / "postmaster.pid").read_text().splitlines()
-        pid, segment = abs(int(lock[0])), int(lock[6].split()[1])
-    except (OSError, ValueError, IndexError):
-        return
-    for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
-        _, number, _, _, creator, _, attached, *_ = map(int, row.split())
-        if (number, creator, attached) == (segment, pid, 0):
-            ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)
+def segments() -> dict[int, tuple[int, int]]:
+    """The machine's System V shared memory: by id, the pid of the creator and how many are attached."""
+    rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {int(row[1]): (int(row[4]), int(row[6])) for row in map(str.split, rows)}
 
 
 def main(state: Path) -> None:
@@ -54,14 +55,14 @@ def main(state: Path) -> None:
     try:
         with claim(state):
             print(CLAIMED, flush=True)
-            programs, children = Path(), []
+            programs, children, foreign = Path(), [], set(segments())
             for line in sys.stdin:
                 match line.rstrip("\n").split(" "):
                     case ["programs", *words]:
                         programs = Path(" ".join(words))
                     case ["child", pid, started]:
                         children.append(Identity(int(pid), int(started)))
-            reap(children, state, programs, state / "postgres")
+            reap(children, state, programs, foreign)
     except StateInUse as error:
         print(error, flush=True)
 
