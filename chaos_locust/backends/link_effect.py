@@ -59,6 +59,8 @@ def link_use(readings: Sequence[Reading], words: str, earlier: Sequence[Reading]
     owns = [r["own"] for r in (*earlier, *readings) if r["at_s"] <= first["at_s"] - _OWN_BYTES_LATE_S]
     own = last["own"] - max(owns, default=0)
     used = last["sent"] - first["sent"] - own
+    if last["sent"] < first["sent"]:
+        return None, "the link's use is not known (the proxy's counters went back: was it started again?)"
     if first["exact"] and last["exact"]:
         if used > 0:
             return True, f"{used:,} bytes of the load {words}"

@@ -65,11 +65,11 @@ class Voice:
             "state": event,
         }
         with self._lock:
-            self._lines.put(json.dumps(message))
             if self._file is not None and event not in INTERNAL:
                 with contextlib.suppress(OSError):
                     self._file.write(json.dumps({**line, **message}) + "\n")
                     self._file.flush()
+            self._lines.put(json.dumps(message))
 
     def close(self) -> None:
         """Waits a moment for what is still to be told."""

@@ -48,10 +48,6 @@ def ended_bytes(metrics: str, proxy: str) -> int:
     return total
 
 
-def has_counters(metrics: str) -> bool:
-    return _COUNTER in metrics
-
-
 def link_address(listen: str, api_host: str) -> tuple[str, int] | None:
     """Where a proxy's listening address can be reached from here.
 

@@ -1,0 +1,194 @@
+"""What a living guardian does: its promptness, its effects, what it makes for targets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .conftest import Load, ProxyServer, Run, Victim, accepts, free_port, until
+
+
+def latency(**changes: Any) -> dict[str, Any]:
+    return {"name": "slow", "kind": "latency", "target": "web", "latency": "200ms", "at": "1s", "for": "3s", **changes}
+
+
+def plan_with(proxy_api: str, faults: list[dict[str, Any]], **targets: Any) -> dict[str, Any]:
+    return {"name": "work", "proxy_api": proxy_api, "targets": targets, "faults": faults}
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_an_effect_with_its_figures(
+    proxy: ProxyServer, upstream: int, start_run: Callable[..., Run], load: Callable[..., Load], pooled: bool
+) -> None:
+    load(proxy.make("web", upstream), pooled)
+    run = start_run(plan_with(proxy.url, [latency()], web={"proxy": "web"}))
+    run.tell("observe", fault="slow")
+    time.sleep(1.2)
+    run.tell("inject", fault="slow", lease_s=20)
+    first = run.wait("effect", "slow")
+    assert (first["mechanism"], first["use"]) == (True, True), first
+    assert first["detail"].startswith(("+19", "+2")), first
+    assert "bytes of the load through it" in first["detail"]
+    run.tell("revert", fault="slow")
+    run.wait("reverted", "slow")
+    finals = [m for m in run.seen if m["event"] == "effect" and m["final"]]
+    assert [(m["mechanism"], m["use"]) for m in finals] == [(True, True)]
+    lines = [json.loads(line) for line in (run.folder / "guardian.jsonl").read_text().splitlines()]
+    assert [line["state"] for line in lines if line["kind"] == "fault"] == ["asked", "active", "revert_asked", "reverted"]
+    assert all(0 < line["t_s"] < 60 and line["epoch_s"] > 1e9 for line in lines)
+
+
+def test_a_link_that_nobody_uses_has_no_use(
+    proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]
+) -> None:
+    proxy.make("web", upstream)
+    more = {"name": "more", "kind": "slicer", "target": "web", "size": "100B", "direction": "upstream"}
+    faults = [latency(), more | {"at": "1s", "for": "3s"}]
+    run = start_run(plan_with(proxy.url, faults, web={"proxy": "web"}))
+    for name in ("slow", "more"):  # two, so that the one's hellos could be taken for a use of the other's link
+        run.tell("observe", fault=name)
+    time.sleep(1.2)
+    for name in ("slow", "more"):
+        run.tell("inject", fault=name, lease_s=20)
+    effect = run.wait("effect", "slow")
+    assert (effect["mechanism"], effect["use"]) == (True, False), effect
+    assert "no bytes of the load" in effect["detail"]
+    assert run.wait("effect", "more")["use"] is False
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The URL of an API that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def accept() -> None:
+            try:
+                while True:
+                    kept.append(server.accept())
+            except OSError:
+                return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_backend_that_hangs_delays_no_other(deaf: str, victim: Victim, start_run: Callable[..., Run]) -> None:
+    faults = [latency(), {"name": "stand", "kind": "pause", "target": "victim", "at": "1s", "for": "3s"}]
+    run = start_run(plan_with(deaf, faults, web={"proxy": "web"}, victim={"pidfile": str(victim.pidfile)}))
+    for name in ("slow", "stand"):
+        run.tell("inject", fault=name, lease_s=10)
+    run.wait("active", "stand")
+    assert not any(message.get("fault") == "slow" for message in run.seen)
+    run.tell("revert", fault="stand")
+    run.wait("reverted", "stand")
+    assert "does not answer" in run.wait("failed", "slow")["detail"]
+    asked = {m["fault"]: m["epoch_s"] for m in run.seen if m["event"] in ("reverted", "failed")}
+    assert asked["stand"] < asked["slow"]
+    run.tell("close")
+    assert run.wait("done")["clean"] is True
+    assert run.leases() == []
+
+
+def test_an_answer_that_comes_late_is_undone(
+    proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]
+) -> None:
+    """The proxy stands while it is asked; when it goes on, it obeys what was given up long ago."""
+    proxy.make("web", upstream)
+    run = start_run(plan_with(proxy.url, [latency()], web={"proxy": "web"}))
+    run.tell("observe", fault="slow")
+    until(run.leases, "the lease is written before the fault")
+    os.kill(proxy.process.pid, signal.SIGSTOP)
+    run.tell("inject", fault="slow", lease_s=20)
+    run.wait("failed", "slow")
+    os.kill(proxy.process.pid, signal.SIGCONT)
+    run.tell("close")
+    assert run.wait("done")["clean"] is True
+    assert proxy.toxics() == []
+    assert run.leases() == []
+
+
+def test_a_proxy_is_made_and_removed(
+    proxy: ProxyServer, upstream: int, start_run: Callable[..., Run], load: Callable[..., Load]
+) -> None:
+    port = free_port()
+    web = {"upstream": f"127.0.0.1:{upstream}", "listen": f"127.0.0.1:{port}"}
+    run = start_run(plan_with(proxy.url, [latency()], web=web))
+    assert list(proxy.ask("GET", "/proxies")) == ["chaos-run-0-web"]
+    load(port)
+    run.tell("inject", fault="slow", lease_s=20)
+    run.wait("active", "slow")
+    assert len(run.leases()) == 2
+    run.tell("close")
+    assert run.wait("done")["clean"] is True
+    assert proxy.ask("GET", "/proxies") == {}
+    assert run.leases() == []
+
+    run = start_run(plan_with(proxy.url, [latency()], web=web))
+    assert accepts(port)
+    run.kill()
+    until(run.guardian_is_gone, "the guardian ends by itself")
+    assert proxy.ask("GET", "/proxies") == {}
+    assert run.leases() == []
+
+
+def test_a_ramp_follows_its_time(proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]) -> None:
+    proxy.make("web", upstream)
+    ramp = {"name": "ramp", "kind": "gradual_latency", "target": "web", "latency": "400ms", "at": "1s", "for": "2s"}
+    run = start_run(plan_with(proxy.url, [ramp], web={"proxy": "web"}))
+    run.tell("inject", fault="ramp", lease_s=20)
+    seen: list[int] = []
+
+    def reached() -> bool:
+        (toxic,) = proxy.ask("GET", "/proxies/web/toxics") or [{"attributes": {"latency": 0}}]
+        seen.append(toxic["attributes"]["latency"])
+        return seen[-1] == 400
+
+    run.wait("active", "ramp")
+    until(reached, "the end of the ramp", 10)
+    assert seen == sorted(seen)
+    assert len(set(seen)) >= 4, seen
+    run.tell("revert", fault="ramp")
+    run.wait("reverted", "ramp")
+    assert proxy.toxics() == []
+
+
+def test_a_run_under_gevent_is_never_blocked(
+    embedded: ProxyServer, upstream: int, start_run: Callable[..., Run]
+) -> None:
+    embedded.make("web", upstream)
+    run = start_run(plan_with(embedded.url, [latency()], web={"proxy": "web"}), gevent=True)
+    run.tell("observe", fault="slow")
+    run.tell("inject", fault="slow", lease_s=20)
+    run.wait("active", "slow")
+    run.tell("revert", fault="slow")
+    run.wait("reverted", "slow")
+    run.kill_guardian()
+    run.wait("guardian_lost")
+    run.tell("recover")
+    done = run.wait("done")
+    assert done["clean"] is True
+    assert done["ticks"] >= 5, "other greenlets stood still while one waited for the guardian"
+
+
+def test_a_revert_before_the_onset_forbids_it(
+    embedded: ProxyServer, upstream: int, start_run: Callable[..., Run]
+) -> None:
+    embedded.make("web", upstream)
+    run = start_run(plan_with(embedded.url, [latency()], web={"proxy": "web"}))
+    run.tell("observe", fault="slow")
+    until(run.leases, "the lease is written before the fault")
+    run.tell("revert", fault="slow")
+    until(lambda: not run.leases(), "a fault that will not come needs no lease")
+    run.tell("inject", fault="slow", lease_s=20)
+    run.wait("failed", "slow")
+    assert embedded.toxics() == []
