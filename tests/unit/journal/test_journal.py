@@ -161,12 +161,13 @@ def test_a_journal_is_never_written_over(journal: Journal) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_clear_message_and_stays_one(journal: Journal) -> None:
     journal.write(HEADER)
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, journal._fd)
-    os.close(full)
-    for _ in range(2):
+    room = os.dup(journal._fd)
+    for fd in (os.open("/dev/full", os.O_WRONLY), room):  # full, then room again: what is missing stays so
+        os.dup2(fd, journal._fd)
+        os.close(fd)
         with pytest.raises(ChaosError, match=r"cannot write the journal .*: No space left on device"):
             journal.write(END)
+    assert not read_journal(journal.path).complete
 
 
 def test_no_secret_reaches_the_journal(journal: Journal) -> None:
