@@ -10,7 +10,7 @@ from locust.runners import WorkerRunner
 
 from chaos_locust.locust_plugin.options import add_options
 from chaos_locust.locust_plugin.session import Session
-from chaos_locust.locust_plugin.worker import LoadWorker
+from chaos_locust.locust_plugin.worker import LoadWorker, hold_back_users
 
 
 def register() -> None:
@@ -20,6 +20,7 @@ def register() -> None:
     """
     if add_options in events.init_command_line_parser._handlers:
         return
+    hold_back_users()
     events.init_command_line_parser.add_listener(add_options)
     events.init.add_listener(_on_init)
 

@@ -99,13 +99,13 @@ class ChaosRun:
         return self._conductor.active
 
     @property
-    def load(self) -> LoadMaster:
-        return self._load
+    def all_faults_over(self) -> bool:
+        return self._conductor.all_over
 
     # -- the run --------------------------------------------------------------------------------------
 
-    def drive(self) -> None:
-        """Runs the load and the faults to their end, or until `interrupt`; then `finish` has to follow."""
+    def begin(self) -> None:
+        """Starts the guardian and the load. Raises LeaseError or PreflightFailed; `finish` has to follow."""
         if self.plan.faults:
             self._guardian.start()
         self._start_epoch_s = self._load.begin()
@@ -116,7 +116,24 @@ class ChaosRun:
             self._on_event(event)
         if self.plan.faults:
             self._guardian.begin(self._start_epoch_s)
-        self._conduct()
+
+    def conduct(self) -> None:
+        """Carries out the faults until the load's end or `interrupt`; `finish` has to follow."""
+        second = -1
+        while not self._over.is_set():
+            now_s = self.now_s
+            if now_s >= self.duration_s:
+                self.interrupt("finished", "")
+                break
+            assert self.watch is not None
+            view = self.watch.view(now_s, baseline_wanted=not self.fault_states)
+            for action in self._conductor.tick(now_s, view):
+                self._carry_out(action)
+            if int(now_s) != second:
+                second = int(now_s)
+                self._journal.write(SteadyState(now_s, view.steady))
+                self._on_figures(self)
+            self._over.wait(max(0.0, min(self._conductor.next_due_s(now_s), self.duration_s) - self.now_s))
 
     def interrupt(self, reason: EndReason, detail: str) -> None:
         """Ends the load early; the first reason counts."""
@@ -138,23 +155,6 @@ class ChaosRun:
         finally:
             self._finished.set()
         return self.verdict
-
-    def _conduct(self) -> None:
-        second = -1
-        while not self._over.is_set():
-            now_s = self.now_s
-            if now_s >= self.duration_s:
-                self.interrupt("finished", "")
-                break
-            assert self.watch is not None
-            view = self.watch.view(now_s, baseline_wanted=not self.fault_states)
-            for action in self._conductor.tick(now_s, view):
-                self._carry_out(action)
-            if int(now_s) != second:
-                second = int(now_s)
-                self._journal.write(SteadyState(now_s, view.steady))
-                self._on_figures(self)
-            self._over.wait(max(0.0, min(self._conductor.next_due_s(now_s), self.duration_s) - self.now_s))
 
     def _carry_out(self, action: Action) -> None:
         if action.do == "end":

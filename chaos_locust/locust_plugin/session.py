@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 from locust.env import Environment
-from locust.runners import MasterRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from chaos_locust.backends.preflight import preflight
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
@@ -140,8 +140,8 @@ class Session:
             environment.shape_class.drive = self._drive
             environment.shape_class.runner = self.runner
         else:
-            events.test_start.add_listener(lambda **_: gevent.spawn(self._drive))
-        events.test_stopping.add_listener(lambda **_: self._finish("stopped"))
+            events.test_start.add_listener(lambda **_: self._begin_beside())
+        events.test_stopping.add_listener(lambda **_: self._stopped())
         events.quitting.add_listener(lambda **_: self._quit())
         # with a web UI Locust's own handling of Ctrl-C does
         numbers = (signal.SIGTERM, signal.SIGHUP, *([signal.SIGINT] if self.options.headless else []))
@@ -151,20 +151,55 @@ class Session:
             self._tab = ChaosTab(environment.web_ui, self)
 
     def _drive(self) -> None:
-        """A whole run: called by the shape for a load of the plan, else at `test_start`."""
+        """A whole run with a load of the plan: called by the shape."""
+        self._begin()
+        self._conduct()
+
+    def _begin(self) -> None:
+        """Makes the run and starts it; what hinders that ends Locust's test too."""
         assert self.plan is not None
+        self.run = None
+        limit_s = self.plan.load.duration_s if self.plan.load is not None else float("inf")
         try:
             folder = new_folder(Path(self.options.chaos_results))
-            limit_s = self.plan.load.duration_s if self.plan.load is not None else float("inf")
             self.run = ChaosRun(self.environment, self.plan, folder, limit_s, self._show)
-            self.run.drive()
+            self.run.begin()
         except ChaosError as error:
             print(f"chaos-locust: {error}", file=sys.stderr)
-            self._exit_codes.append(EXIT_USAGE if self.run is None or self.run.watch is None else EXIT_CRASH)
+            self._exit_codes.append(EXIT_USAGE)
+            self._finish("could not begin")
         except Exception:
-            logger.exception("chaos-locust failed; what it had injected is undone")
-            self._exit_codes.append(EXIT_CRASH)
-        self._finish("crashed")
+            self._crashed()
+
+    def _conduct(self) -> None:
+        """Returns when the run is over, judged and reported."""
+        if self.run is None or self.run.watch is None:
+            return
+        try:
+            self.run.conduct()
+        except Exception:
+            self._crashed()
+        self._finish("the load ended")
+
+    def _crashed(self) -> None:
+        logger.exception("chaos-locust failed; what it had injected is undone")
+        self._exit_codes.append(EXIT_CRASH)
+        if self.run is not None:
+            self.run.interrupt("crashed", "chaos-locust failed")
+        self._finish("chaos-locust failed")
+
+    def _begin_beside(self) -> None:
+        """Locust starts a load of its own: listener of `test_start`, before the first user exists."""
+        self._begin()
+        gevent.spawn(self._conduct_beside)
+
+    def _conduct_beside(self) -> None:
+        self._conduct()
+        if self.runner.state in (STATE_SPAWNING, STATE_RUNNING):  # our run ended first, or never began
+            if self.options.headless:
+                self.runner.quit()
+            else:
+                self.runner.stop()
 
     def _finish(self, detail: str) -> None:
         """Ends the current run, if there is one. Called from wherever a run can end; the first call acts."""
@@ -184,12 +219,21 @@ class Session:
             self._live.close()
             self._set_exit_code()
 
+    def _stopped(self) -> None:
+        """Locust's test ends: the usual end of a load of Locust's own, if all faults have had their turn."""
+        run = self.run
+        if run is not None and run.plan.load is None and run.all_faults_over:
+            run.interrupt("finished", "")
+        self._finish("stopped")
+
     def _quit(self) -> None:
         self._finish("quit")
         self._set_exit_code()
 
     def _set_exit_code(self) -> None:
         """Locust's own rule counts failed requests, which faults are expected to cause: so always set it."""
+        if not self._exit_codes and not self.options.headless:
+            return  # nobody pressed start
         codes = self._exit_codes or [EXIT_CODES[Outcome.INCONCLUSIVE]]
         worst_first = [code for code in (EXIT_USAGE, *WORST_FIRST) if code in codes]
         self.environment.process_exit_code = worst_first[0]
@@ -206,7 +250,7 @@ class Session:
         self.runner.quit()
         if self.run is None:  # Locust may be waiting for its workers, for ever
             self._set_exit_code()
-            sys.exit(self.environment.process_exit_code)
+            sys.exit(self.environment.process_exit_code or 0)
 
     def _show(self, run: ChaosRun) -> None:
         assert self.plan is not None
