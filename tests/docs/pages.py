@@ -79,7 +79,7 @@ class Shell:
         return self._run([sys.executable, "-c", text])
 
     def _run(self, command: list[str]) -> tuple[int, str]:
-        output = self.folder / ".output"
+        output = self.folder / f".output-{len(self._groups)}"
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 command,

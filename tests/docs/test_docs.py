@@ -111,6 +111,7 @@ def _checkout(folder: Path) -> None:
     shutil.copy2(ROOT / "Makefile", folder)
     for name in ("pyproject.toml", "requirements-dev.lock"):
         shutil.copy2(ROOT / name, folder)
+    (folder / "locustfiles").symlink_to(ROOT / "locustfiles")
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (folder / ".venv" / "installed").touch()
