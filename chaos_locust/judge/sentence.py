@@ -29,7 +29,8 @@ def sentence_of(
         parts.append(_told(worst[0], rules.get(worst[0].text), records) if worst else "nothing was demanded")
         if len(worst) > 1:
             parts[-1] += f", and {len(worst) - 1} more"
-    recovered = [r for r in records if r.recovery is not None]
+    # one that was never seen bad, nor good for long enough, says nothing
+    recovered = [r for r in records if r.recovery is not None and r.recovery != (0.0, math.inf)]
     if recovered:
         parts.append(_recoveries(recovered))
     return f"{outcome.value}: {'; '.join(parts)}"
