@@ -55,7 +55,7 @@ class ChaosRun:
     """A run is made anew each time the test starts, and has a folder, a journal and a verdict of its own.
 
     duration_s: of the load, inf when it is Locust's own and has no limit. on_figures: called about once
-    a second with this run while it goes on.
+    a second with this run while it goes on. ended_s: when it was decided that the load ends.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ChaosRun:
         self.run_id = f"{folder.name.replace('_', '-')}-{uuid4().hex[:6]}"
         self.duration_s = duration_s
         self.verdict: Verdict | None = None
+        self.ended_s: float | None = None
         self.fault_states: dict[str, FaultEvent] = {}
         self.effects: dict[str, EffectSeen] = {}
         self.watch: Watch | None = None
@@ -139,6 +140,7 @@ class ChaosRun:
         """Ends the load early; the first reason counts."""
         if self._ending is None:
             self._ending = (reason, detail)
+            self.ended_s = min(self.now_s, self.duration_s)
         self._over.set()
 
     def finish(self) -> Verdict | None:

@@ -45,6 +45,8 @@ class Session:
         self.options = environment.parsed_options
         self.run: ChaosRun | None = None
         self.plan: Plan | None = None
+        self.report: Path | None = None  # of the last run that has one
+        self.problem = ""  # why the last run could not begin or not end
         self._exit_codes: list[int] = []
         self._ending = False
         self._live = LiveLine(sys.stderr)
@@ -158,14 +160,14 @@ class Session:
     def _begin(self) -> None:
         """Makes the run and starts it; what hinders that ends Locust's test too."""
         assert self.plan is not None
-        self.run = None
+        self.run, self.problem = None, ""
         limit_s = self.plan.load.duration_s if self.plan.load is not None else float("inf")
         try:
             folder = new_folder(Path(self.options.chaos_results))
             self.run = ChaosRun(self.environment, self.plan, folder, limit_s, self._show)
             self.run.begin()
         except ChaosError as error:
-            print(f"chaos-locust: {error}", file=sys.stderr)
+            self._tell(error)
             self._exit_codes.append(EXIT_USAGE)
             self._finish("could not begin")
         except Exception:
@@ -211,13 +213,18 @@ class Session:
             verdict = run.finish()
             if verdict is not None:
                 self._exit_codes.append(verdict.exit_code)
+                self.report = run.folder / "report.html"
         except Exception as error:
-            print(f"chaos-locust: {error}", file=sys.stderr)
+            self._tell(error)
             logger.debug("the end of a run failed", exc_info=True)
             self._exit_codes.append(EXIT_CRASH)
         finally:
             self._live.close()
             self._set_exit_code()
+
+    def _tell(self, error: Exception) -> None:
+        self.problem = str(error)
+        print(f"chaos-locust: {error}", file=sys.stderr)
 
     def _stopped(self) -> None:
         """Locust's test ends: the usual end of a load of Locust's own, if all faults have had their turn."""
