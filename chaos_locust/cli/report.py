@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def report(
     from chaos_locust.journal import read_journal
     from chaos_locust.judge.judge import judge
     from chaos_locust.plan.model import Plan
-    from chaos_locust.reports.terminal import render
+    from chaos_locust.reports.terminal import print_verdict
     from chaos_locust.reports.write import write_all
 
     recording = read_journal(run)
@@ -24,6 +25,5 @@ def report(
     verdict = judge(plan, recording, companion_findings(plan, recording))
     folder = run if run.is_dir() else run.parent
     write_all(folder, verdict, recording)
-    typer.echo(render(verdict, recording))
-    typer.echo(f"Report: {folder / 'report.html'}")
+    print_verdict(sys.stdout, verdict, recording, folder)
     raise typer.Exit(verdict.exit_code)

@@ -41,7 +41,7 @@ from chaos_locust.locust_plugin.master import LoadMaster
 from chaos_locust.locust_plugin.messages import epoch_clock
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
-from chaos_locust.reports.terminal import render
+from chaos_locust.reports.terminal import print_verdict
 from chaos_locust.reports.write import write_all
 from chaos_locust.watch import Watch
 
@@ -242,8 +242,7 @@ class ChaosRun:
         recording = read_journal(self.folder)
         self.verdict = judge(self.plan, recording, companion_findings(self.plan, recording))
         write_all(self.folder, self.verdict, recording)
-        print(render(self.verdict, recording), flush=True)
-        print(f"Report: {self.folder / 'report.html'}", flush=True)
+        print_verdict(sys.stdout, self.verdict, recording, self.folder)
 
     def _undo(self) -> None:
         """The load is over: what still acts is waited for; what was made for the targets is taken away."""
@@ -286,7 +285,7 @@ class ChaosRun:
 
 def new_folder(results: Path) -> Path:
     """Makes `results/<date>_<time>`. Raises ChaosError when it cannot be written."""
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    stamp = time.strftime("%Y%m%d_%H%M%S")
     for attempt in range(100):
         folder = results / (stamp if attempt == 0 else f"{stamp}_{attempt + 1}")
         try:
