@@ -154,3 +154,11 @@ def test_a_fault_that_failed_is_neither_reverted_nor_active() -> None:
     subject.note(FaultEvent(40.1, "slow-db", "failed", "the proxy does not answer"))
     assert subject.active == ()
     assert subject.tick(56.0, STEADY) == []
+
+
+def test_the_baseline_is_wanted_shortly_before_the_first_onset_only() -> None:
+    subject = conductor(slow())
+    assert not subject.wants_baseline(20.0)
+    assert subject.wants_baseline(38.0)
+    subject.tick(40.0, STEADY)
+    assert not subject.wants_baseline(40.1)
