@@ -20,6 +20,9 @@ OBSERVE_AHEAD_S = 10.0
 LEASE_MARGIN_S = 15.0
 """A lease runs out this long after the fault should have ended."""
 
+BASELINE_AHEAD_S = 3.0
+"""How long before the first onset the baseline is judged, again each second: it is costly when it is long."""
+
 MAX_WAIT_S = 0.05
 """The conductor wakes at least so often, for conditions have no due time."""
 
@@ -61,6 +64,12 @@ class _State:
     injected_s: float | None = None
     revert_asked: bool = False
     state: FaultState | None = None
+
+    def wants_baseline(self, now_s: float) -> bool:
+        """Whether the baseline's outcome may soon decide if the first fault is injected."""
+        waiting = [s.onset_s for s in self._faults.values() if s.injected_s is None and s.state not in _OVER]
+        soon = any(onset_s is None or onset_s - now_s < BASELINE_AHEAD_S for onset_s in waiting)
+        return soon and not self._any_injected
 
     @property
     def active(self) -> bool:
@@ -115,6 +124,12 @@ class Conductor:
             if due is not None and due > now_s:
                 moments.append(due)
         return min(moments)
+
+    def wants_baseline(self, now_s: float) -> bool:
+        """Whether the baseline's outcome may soon decide if the first fault is injected."""
+        waiting = [s.onset_s for s in self._faults.values() if s.injected_s is None and s.state not in _OVER]
+        soon = any(onset_s is None or onset_s - now_s < BASELINE_AHEAD_S for onset_s in waiting)
+        return soon and not self._any_injected
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -125,13 +125,12 @@ class _Rehearsal:
         self._watch = Watch(plan, self._layout, self._header)
         self._events: list[Event] = [self._header, WorkerEvent(0.0, "local", "joined")]
         self._windows: dict[tuple[int, str], Window] = {}
-        self._injected = False
         self._ended: tuple[EndReason, str] = ("finished", "")
 
     def run(self) -> Verdict:
         schedule = Schedule(self._load, self._plan.seed)
         while self._clock() < self._load.duration_s and not self._conductor.ended:
-            view = self._watch.view(self._clock(), baseline_wanted=not self._injected)
+            view = self._watch.view(self._clock(), self._conductor.wants_baseline(self._clock()))
             for action in self._conductor.tick(self._clock(), view):
                 self._carry_out(action)
             until_s = min(self._clock() + MAX_WAIT_S, self._load.duration_s)
@@ -157,7 +156,6 @@ class _Rehearsal:
         elif action.do == "skip":
             said = [FaultEvent(now_s, action.fault, "skipped", action.detail)]
         elif action.do == "inject":
-            self._injected = True
             said = self._backend.inject(self._plan.fault(action.fault), now_s)
         elif action.do == "revert":
             said = self._backend.revert(self._plan.fault(action.fault), now_s)

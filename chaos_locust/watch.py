@@ -13,7 +13,8 @@ from chaos_locust.measure.window import ARRIVALS, Window
 from chaos_locust.plan.model import Plan
 
 MEMORY_S = 900
-"""Windows of so many seconds are kept in memory for live decisions; the journal keeps them all."""
+"""The first and the last windows of so many seconds are kept in memory for live decisions: the baseline and
+what is now. The journal keeps them all."""
 
 PROVISIONAL_S = 2.0
 """A window is looked at so long after its end, when most of its requests have been answered."""
@@ -43,6 +44,7 @@ class Watch:
     sent: int = 0
     failed: int = 0
     _looked_at: int = -1
+    _forget_at: int = 3 * MEMORY_S
     _steady_since: int | None = None
     _view: View = field(default_factory=View)
 
@@ -54,12 +56,13 @@ class Watch:
                 self.sent += change.sent
                 self.failed += change.failures + change.unanswered
         newest = max((second for second, _ in changes), default=0)
-        oldest = min(self.windows, default=(0, ""))[0]
-        if newest - oldest > 2 * MEMORY_S:
-            self.windows = {key: w for key, w in self.windows.items() if key[0] >= newest - MEMORY_S}
+        if newest >= self._forget_at:
+            self._forget_at = newest + MEMORY_S
+            kept = {key for key in self.windows if key[0] < MEMORY_S or key[0] >= newest - MEMORY_S}
+            self.windows = {key: window for key, window in self.windows.items() if key in kept}
 
     def view(self, now_s: float, baseline_wanted: bool) -> View:
-        """The state of the target as of `now_s`. baseline_wanted: nothing was injected yet."""
+        """The state of the target as of `now_s`. baseline_wanted: see `Conductor.wants_baseline`."""
         second = int(now_s - PROVISIONAL_S)
         if second == self._looked_at or second < 0:
             return self._view

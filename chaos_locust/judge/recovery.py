@@ -68,7 +68,7 @@ def recovery_after(ctx: Context, rules: SteadyRules, fault: FaultCourse, edge: s
     if not complete or sure is None:
         why = "; ".join(rules.unknown) or f"{ended} before it had been good for {HOLD_S} s"
         return Recovery((low, math.inf), None, stretch, why)
-    high = starts[sure] + rules.slack_s(ctx, starts[sure]) - first_s
+    high = max(0.0, starts[sure] + rules.slack_s(ctx, starts[sure]) - first_s)
     if relapse is not None:
         at_s = starts[sure] + HOLD_S + 1 + relapse
         return Recovery((min(low, high), high), at_s, stretch, "it relapsed")

@@ -127,7 +127,7 @@ class ChaosRun:
                 self.interrupt("finished", "")
                 break
             assert self.watch is not None
-            view = self.watch.view(now_s, baseline_wanted=not self.fault_states)
+            view = self.watch.view(now_s, self._conductor.wants_baseline(now_s))
             for action in self._conductor.tick(now_s, view):
                 self._carry_out(action)
             if int(now_s) != second:

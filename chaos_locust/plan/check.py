@@ -59,6 +59,7 @@ def check_plan(plan: Plan) -> Checked:
     problems += fault_problems(plan, expected)
     problems += _baseline_problems(plan, expected)
     problems += _stress_problems(plan)
+    problems += _abort_problems(plan)
     objectives = []
     unclear = {problem.place for problem in unknown}
     for place, objective in _with_places(plan):
@@ -169,6 +170,16 @@ def _stress_problems(plan: Plan) -> list[Problem]:
         Problem(
             "load.stress.every", f"'{every}' is too short to see whether a level holds; give at least {least}"
         )
+    ]
+
+
+def _abort_problems(plan: Plan) -> list[Problem]:
+    """An abort condition is watched live, from the first second on, when there is no baseline yet."""
+    text = "cannot be compared with the baseline; give a bound of its own, such as 60% or 2s"
+    return [
+        Problem(f"abort[{index}]", f"{text} (in: {condition.text})")
+        for index, condition in enumerate(plan.abort)
+        if condition.rule.bound.relative in ("factor", "plus")
     ]
 
 
