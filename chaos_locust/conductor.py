@@ -65,12 +65,6 @@ class _State:
     revert_asked: bool = False
     state: FaultState | None = None
 
-    def wants_baseline(self, now_s: float) -> bool:
-        """Whether the baseline's outcome may soon decide if the first fault is injected."""
-        waiting = [s.onset_s for s in self._faults.values() if s.injected_s is None and s.state not in _OVER]
-        soon = any(onset_s is None or onset_s - now_s < BASELINE_AHEAD_S for onset_s in waiting)
-        return soon and not self._any_injected
-
     @property
     def active(self) -> bool:
         return self.injected_s is not None and self.state not in _OVER and not self.fault.instant
