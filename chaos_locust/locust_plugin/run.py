@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.terminal import print_verdict
 from chaos_locust.reports.write import write_all
-from chaos_locust.watch import Watch
+from chaos_locust.watch import PROVISIONAL_S, Watch
 
 logger = logging.getLogger("chaos_locust")
 
@@ -132,7 +133,7 @@ class ChaosRun:
                 self._carry_out(action)
             if int(now_s) != second:
                 second = int(now_s)
-                self._journal.write(SteadyState(now_s, view.steady))
+                self._journal.write(SteadyState(max(0.0, now_s - PROVISIONAL_S), view.steady))
                 self._on_figures(self)
             self._over.wait(max(0.0, min(self._conductor.next_due_s(now_s), self.duration_s) - self.now_s))
 
@@ -263,7 +264,7 @@ class ChaosRun:
             started_epoch_s=start_epoch_s,
             plan=self.plan.to_json(),
             seed=self.plan.seed,
-            command=" ".join(sys.argv),
+            command=shlex.join(["locust", *sys.argv[1:]]),
             versions={
                 "chaos-locust": __version__,
                 "locust": locust.__version__,
