@@ -145,12 +145,13 @@ class Session:
             events.test_start.add_listener(lambda **_: self._begin_beside())
         events.test_stopping.add_listener(lambda **_: self._stopped())
         events.quitting.add_listener(lambda **_: self._quit())
-        # with a web UI Locust's own handling of Ctrl-C does
-        numbers = (signal.SIGTERM, signal.SIGHUP, *([signal.SIGINT] if self.options.headless else []))
+        numbers = [signal.SIGINT, signal.SIGHUP]
+        if environment.web_ui is not None:  # then SIGTERM makes Locust fire `quitting`
+            self._tab = ChaosTab(environment.web_ui, self)
+        else:
+            numbers.append(signal.SIGTERM)
         for number in numbers:
             gevent.signal_handler(number, self._on_signal, number)
-        if environment.web_ui is not None:
-            self._tab = ChaosTab(environment.web_ui, self)
 
     def _drive(self) -> None:
         """A whole run with a load of the plan: called by the shape."""
@@ -168,7 +169,8 @@ class Session:
             self.run.begin()
         except ChaosError as error:
             self._tell(error)
-            self._exit_codes.append(EXIT_USAGE)
+            stopped = self.run is not None and self.run.ended_s is not None
+            self._exit_codes.append(EXIT_CODES[Outcome.INCONCLUSIVE] if stopped else EXIT_USAGE)
             self._finish("could not begin")
         except Exception:
             self._crashed()
@@ -258,6 +260,8 @@ class Session:
         if self.run is None:  # Locust may be waiting for its workers, for ever
             self._set_exit_code()
             sys.exit(self.environment.process_exit_code or 0)
+        if self.environment.web_ui is not None:
+            self.environment.web_ui.stop()  # what Locust waits for
 
     def _show(self, run: ChaosRun) -> None:
         assert self.plan is not None

@@ -97,9 +97,9 @@ class ChaosTab:
             yield "problem", "", "no run" if run is None else "", "", self._session.problem
         if run is None:
             return
-        verdict = run.verdict
+        verdict, report = run.verdict, self._session.report
         yield _head(run)
-        if verdict is not None:
+        if report is not None and report.parent == run.folder:
             detail = f"{run.folder}; the tab Download Data has a link to it"
             yield "report", self._report_path, "written", "", detail
         yield from (_step(run, step) for step in (run.plan.load.steps if run.plan.load is not None else ()))
