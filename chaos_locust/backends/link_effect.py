@@ -1,7 +1,8 @@
 """What readings of a link prove of a fault on it. Pure.
 
 A reading: {at_s, listed: attributes of our toxics or None, others: names of other toxics, enabled,
-hellos: [...], sent: bytes by clients or None, own: bytes of hellos, exact, error}.
+hellos: [...], sent: bytes by clients or None, own: bytes of hellos, exact, error, moved: bytes that were
+seen to move on open connections of others}.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def link_use(readings: Sequence[Reading], words: str, earlier: Sequence[Reading]
     if last["sent"] < first["sent"]:
         return None, "the link's use is not known (the proxy's counters went back: was it started again?)"
     if first["exact"] and last["exact"]:
+        used = max(used, last["moved"] - first["moved"])
         if used > 0:
             return True, f"{used:,} bytes of the load {words}"
         return False, f"no bytes of the load {words}"

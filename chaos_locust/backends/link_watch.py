@@ -13,6 +13,7 @@ from chaos_locust.backends.toxiproxy_client import ToxiproxyApi
 from chaos_locust.errors import BackendError, ProbeError
 from chaos_locust.probes.hello import QUESTIONS, Protocol, detect, say_hello
 from chaos_locust.probes.link import link_address, link_bytes
+from chaos_locust.probes.port_use import PortUse
 
 _Link = tuple[str, str]
 
@@ -22,7 +23,9 @@ class LinkWatch:
 
     def __init__(self) -> None:
         self._own: Counter[_Link] = Counter()
+        self._said = 0
         self._protocols: dict[_Link, Protocol | None] = {}
+        self.ports = PortUse()
         self._apis: dict[str, ToxiproxyApi] = {}
         self._lock = threading.Lock()
 
@@ -32,11 +35,21 @@ class LinkWatch:
             return self._apis.setdefault(url, ToxiproxyApi(url))
 
     def count(self, api: ToxiproxyApi, proxy: str, listen: str) -> Reading:
-        """{at_s, sent, own, exact, error}; `sent` is None when it is not known."""
-        reading: Reading = {"at_s": time.monotonic(), "sent": None, "own": 0, "exact": False, "error": ""}
+        """{at_s, sent, moved, own, exact, error}; `sent` is None when it is not known."""
+        reading: Reading = {
+            "at_s": time.monotonic(),
+            "sent": None,
+            "moved": 0,
+            "own": 0,
+            "exact": False,
+            "error": "",
+        }
+        address = link_address(listen, api.host)
         try:
-            seen = link_bytes(api.metrics(), proxy, link_address(listen, api.host))
+            seen = link_bytes(api.metrics(), proxy, address)
             reading |= {"sent": seen.sent, "exact": seen.exact}
+            if seen.exact and address is not None:
+                reading["moved"] = self.ports.count(address[1]).received
         except (BackendError, ProbeError) as error:
             reading["error"] = str(error)
         # Taken after the count: what is counted of ours is then surely among it.
@@ -55,8 +68,8 @@ class LinkWatch:
         assert protocol is not None
         found = []
         for _ in range(times):
-            self._add_own(link, len(QUESTIONS[protocol]))
-            found.append(asdict(say_hello(address, protocol, limit_s, to_the_end)))
+            self._add_own(link, len(QUESTIONS[protocol]), 1)
+            found.append(asdict(say_hello(address, protocol, limit_s, to_the_end, self.ports.add_own)))
         return found
 
     def learn(self, api: ToxiproxyApi, undo: Any) -> None:
@@ -71,12 +84,19 @@ class LinkWatch:
                 return self._protocols[link] is not None
             self._protocols[link] = None
         # Everything that detecting may send is counted before it is sent.
-        self._add_own(link, sum(map(len, QUESTIONS.values())))
+        self._add_own(link, sum(map(len, QUESTIONS.values())), len(QUESTIONS))
         port = undo["upstream"].rpartition(":")[2]
-        protocol, _ = detect(address, (undo["target"], undo["proxy"]), int(port) if port.isdecimal() else 0)
+        names = (undo["target"], undo["proxy"])
+        protocol = detect(address, names, int(port) if port.isdecimal() else 0, self.ports.add_own)
         self._protocols[link] = protocol
         return protocol is not None
 
-    def _add_own(self, link: _Link, size: int) -> None:
+    def own_hellos(self) -> tuple[int, int]:
+        """Bytes and connections of ours at most, on all links together."""
+        with self._lock:
+            return sum(self._own.values()), self._said
+
+    def _add_own(self, link: _Link, size: int, connections: int) -> None:
         with self._lock:
             self._own[link] += size
+            self._said += connections

@@ -28,7 +28,6 @@ from chaos_locust.probes.process import (
     listening_ports,
     read_pidfile,
 )
-from chaos_locust.probes.sockets import ended_connections, received_bytes
 
 _SIGNAL_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
@@ -102,18 +101,20 @@ class ProcessBackend:
             "pid": victim.pid,
             "state": victim.state,
             "ports": [],
-            "open": {},
-            "ended": [],
+            "received": 0,
+            "connections": 0,
             "link": self._count(undo["link"]),
             "error": "",
         }
         try:
             for port in sorted(listening_ports(victim.pid)):
                 reading["ports"].append(port)
-                reading["open"] |= {(port, *peer): count for peer, count in received_bytes(port).items()}
-                reading["ended"] += [(port, *peer) for peer in ended_connections(port)]
+                use = self._watch.ports.count(port)
+                reading["received"] += use.received
+                reading["connections"] += use.connections
         except ProbeError as error:
             reading["error"] = str(error)
+        reading["own"] = self._watch.own_hellos()
         return reading
 
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:

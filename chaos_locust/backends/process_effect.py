@@ -1,13 +1,12 @@
 """What readings of a process prove of a fault on it. Pure.
 
-A reading: {at_s, pid, state (None: gone), ports, open: {(port, peer): bytes received}, ended: [(port, peer)],
-link: a reading of the proxy before it or None, error}.
+A reading: {at_s, pid, state (None: gone), ports, received: bytes so far, connections: new ones so far, own:
+(bytes, connections) of our hellos on all links, link: a reading of the proxy before it or None, error}.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.link_effect import Proof, link_use
@@ -51,13 +50,11 @@ def _use(readings: Sequence[Reading], words: str, earlier: Sequence[Reading]) ->
     if len(seen) < 2:
         error = next((r["error"] for r in reversed(readings) if r["error"]), "it listens on no TCP port")
         return None, f"its use is not known ({error})"
-    received, connections = 0, set()
-    for earlier_one, later in pairwise(seen):
-        known = {*earlier_one["open"], *earlier_one["ended"]}
-        connections |= {*later["open"], *later["ended"]} - known
-        received += sum(
-            max(0, count - earlier_one["open"].get(peer, 0)) for peer, count in later["open"].items()
-        )
+    first, last = seen[0], seen[-1]
+    # Another fault's hellos may have come to this process through a proxy: all of them are taken off.
+    own_bytes, own_connections = (b - a for a, b in zip(first["own"], last["own"], strict=True))
+    received = max(0, last["received"] - first["received"] - own_bytes)
+    connections = max(0, last["connections"] - first["connections"] - own_connections)
     ports = ", ".join(map(str, sorted({port for reading in seen for port in reading["ports"]})))
-    text = f"{received:,} bytes and {len(connections)} new connections of the load on port {ports} {words}"
-    return received > 0 or bool(connections), text
+    text = f"{received:,} bytes and {connections} new connections of the load on port {ports} {words}"
+    return received > 0 or connections > 0, text

@@ -12,7 +12,7 @@ from chaos_locust.backends.state import leases_folder
 from chaos_locust.backends.toxiproxy import ToxiproxyBackend
 from chaos_locust.errors import BackendError, LeaseError
 from chaos_locust.leases.store import Lease, LeaseStore, boottime_s
-from chaos_locust.leases.undo import SETTLE_S, undo_once
+from chaos_locust.leases.undo import SETTLE_S, description, undo_once
 
 DEFAULT_PROXY_API = "http://127.0.0.1:8474"
 
@@ -34,7 +34,7 @@ def cleanup(scan: bool, proxy_apis: Sequence[str] = (), store: LeaseStore | None
             backend = backends.named(lease.undo["backend"])
             _undo_surely(backend, lease.undo)
             store.remove(lease)
-            undone.append(f"undone: {backend.describe(lease.undo)} (run {lease.run_id}, {lease.label})")
+            undone.append(f"undone: {description(backend, lease.undo)} (run {lease.run_id}, {lease.label})")
         except (BackendError, LeaseError) as error:
             failed.append(f"{error} (run {lease.run_id}, {lease.label})")
     if scan:
@@ -66,7 +66,7 @@ def _scan(
             continue
         try:
             _undo_surely(backend, undo)
-            undone.append(f"undone: {backend.describe(undo)} at {place} (found by its mark)")
+            undone.append(f"undone: {description(backend, undo)} at {place} (found by its mark)")
         except BackendError as error:
             failed.append(str(error))
 

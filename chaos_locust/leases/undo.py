@@ -15,6 +15,14 @@ have been on its way to the backend and have taken effect after the first."""
 RETRY_S = (0.1, 0.2, 0.5, 1.0)
 
 
+def description(backend: Backend, undo: Undo) -> str:
+    """What is undone, for people; also of an Undo that was damaged."""
+    try:
+        return backend.describe(undo)
+    except Exception:
+        return f"something of the backend {backend.name}"
+
+
 def undo_once(backend: Backend, undo: Undo) -> None:
     """Reverts and looks whether it is gone. Raises BackendError. A bug of a backend counts as not undone."""
     try:
@@ -23,9 +31,9 @@ def undo_once(backend: Backend, undo: Undo) -> None:
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"{backend.describe(undo)} could not be undone: {error!r}") from error
+        raise BackendError(f"{description(backend, undo)} could not be undone: {error!r}") from error
     if not clean:
-        raise BackendError(f"{backend.describe(undo)} is still there")
+        raise BackendError(f"{description(backend, undo)} is still there")
 
 
 def undo_until(

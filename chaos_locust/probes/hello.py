@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -62,8 +62,17 @@ class Hello:
     closed_s: float | None = None
 
 
-def say_hello(address: Address, protocol: Protocol, limit_s: float, to_the_end: bool = False) -> Hello:
-    """Asks once over a connection of its own. to_the_end: waits for the other side to close too."""
+def say_hello(
+    address: Address,
+    protocol: Protocol,
+    limit_s: float,
+    to_the_end: bool = False,
+    on_connected: Callable[[Address], None] = lambda own: None,
+) -> Hello:
+    """Asks once over a connection of its own. to_the_end: waits for the other side to close too.
+
+    on_connected: gets our side of the connection before anything is sent.
+    """
     try:
         link = socket.create_connection(address, limit_s)
     except ConnectionRefusedError:
@@ -71,20 +80,21 @@ def say_hello(address: Address, protocol: Protocol, limit_s: float, to_the_end: 
     except OSError:
         return Hello("unreachable")
     with link:
+        on_connected(link.getsockname()[:2])
         return _ask(link, protocol, limit_s, to_the_end)
 
 
-def detect(address: Address, hints: Sequence[str], upstream_port: int) -> tuple[Protocol | None, int]:
-    """What is spoken at `address`, and how many bytes were sent to find out. hints: names of the target."""
-    sent = 0
+def detect(
+    address: Address, hints: Sequence[str], upstream_port: int, on_connected: Callable[[Address], None]
+) -> Protocol | None:
+    """What is spoken at `address`; each question is asked at most once. hints: names of the target."""
     for protocol in _candidates(hints, upstream_port):
-        hello = say_hello(address, protocol, _DETECT_LIMIT_S)
-        sent += hello.sent
+        hello = say_hello(address, protocol, _DETECT_LIMIT_S, on_connected=on_connected)
         if hello.outcome == "answered":
-            return protocol, sent
+            return protocol
         if hello.outcome in ("refused", "unreachable"):
             break
-    return None, sent
+    return None
 
 
 def _candidates(hints: Sequence[str], upstream_port: int) -> list[Protocol]:

@@ -22,6 +22,7 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _INET_DIAG_INFO = 2
 _ESTABLISHED, _TIME_WAIT, _LISTEN = 1, 6, 10
 _BYTES_RECEIVED_AT = 128  # tcpi_bytes_received in struct tcp_info
+_MAPPED = bytes(10) + b"\xff\xff"
 _MESSAGE_BYTES = 72  # struct inet_diag_msg
 
 
@@ -90,6 +91,8 @@ def _socket(message: bytes) -> tuple[Peer, Peer, dict[int, bytes]]:
     local, remote = message[8:24], message[24:40]
     if family == socket.AF_INET:
         local, remote = local[:4], remote[:4]
+    elif local.startswith(_MAPPED) and remote.startswith(_MAPPED):  # IPv4 on a socket for both
+        family, local, remote = socket.AF_INET, local[12:], remote[12:]
     attributes: dict[int, bytes] = {}
     at = _MESSAGE_BYTES
     while at + 4 <= len(message):

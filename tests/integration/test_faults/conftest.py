@@ -55,7 +55,9 @@ class ProxyServer:
         self.start()
 
     def start(self) -> None:
-        program = [sys.executable, "-m", "chaos_locust.proxy"] if self.kind == "embedded" else [str(real_server())]
+        program = (
+            [sys.executable, "-m", "chaos_locust.proxy"] if self.kind == "embedded" else [str(real_server())]
+        )
         self.process = subprocess.Popen(
             [*program, "-host", "127.0.0.1", "-port", str(self.port), *self.flags],
             cwd=ROOT,
@@ -70,7 +72,9 @@ class ProxyServer:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, method=method), timeout=10) as reply:
+        with urllib.request.urlopen(
+            urllib.request.Request(self.url + path, data, method=method), timeout=10
+        ) as reply:
             text = reply.read().decode()
         return json.loads(text) if text else None
 

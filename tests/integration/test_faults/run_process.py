@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ SPEC = json.loads(Path(sys.argv[1]).read_text())
 if SPEC.get("gevent"):
     from gevent import monkey
 
-    monkey.patch_all(sys=True)  # reading our own commands must not block either
+    monkey.patch_all()
 
 import os  # noqa: E402
+import select  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
@@ -38,7 +40,7 @@ def main() -> None:
     ticks: list[float] = []
     threading.Thread(target=tick, args=(ticks,), daemon=True).start()
     say({"event": "ready", "guardian": guardian.pid})
-    for line in sys.stdin:
+    for line in commands():
         command = json.loads(line)
         match command.pop("do"):
             case "close":
@@ -48,6 +50,14 @@ def main() -> None:
                 say({"event": "done", "clean": guardian.recover(30), "ticks": len(ticks) - before})
             case name:
                 getattr(guardian, name)(**command)
+
+
+def commands() -> Iterator[str]:
+    """Lines of the input, waited for in a way that blocks no greenlet."""
+    unread = b""
+    while select.select([0], [], []) and (data := os.read(0, 65536)):
+        *lines, unread = (unread + data).split(b"\n")
+        yield from (line.decode() for line in lines)
 
 
 def tick(ticks: list[float]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +126,28 @@ def test_cleanup_after_both_were_killed(
     assert cleanup(scan=False, store=store) == []
 
 
+def test_damaged_leases_are_told_and_hide_no_other(
+    embedded: ProxyServer, upstream: int, victim: Victim, start_run: Callable[..., Run], store: LeaseStore
+) -> None:
+    run = start_run(plan_for(embedded, upstream, victim))
+    inject_all(run)
+    confirm_all(run)
+    os.kill(run.process.pid, signal.SIGSTOP)  # so that it cannot see its guardian die
+    run.kill_guardian()
+    run.kill()
+    (store.folder / "a.fault.x.json").write_text('{"run_id": "a"')
+    stand = store.folder / f"{run.folder.name}.fault.stand.json"
+    damaged = json.loads(stand.read_text())
+    damaged["undo"]["process"] = {}
+    (store.folder / "b.fault.x.json").write_text(json.dumps(damaged | {"run_id": "b", "label": "fault.x"}))
+    with pytest.raises(BackendError) as told:
+        cleanup(scan=False, store=store)
+    assert "a.fault.x.json cannot be read" in str(told.value)
+    assert "something of the backend process could not be undone" in str(told.value)
+    assert str(told.value).count("undone: ") == 3 + 1
+    assert is_clean(embedded, victim)
+
+
 def test_scan_finds_what_no_lease_tells_of(
     embedded: ProxyServer, upstream: int, victim: Victim, start_run: Callable[..., Run], store: LeaseStore
 ) -> None:
@@ -145,8 +169,8 @@ def test_a_descriptor_kept_by_a_child_of_the_run_does_not_hide_its_death(
     embedded: ProxyServer, upstream: int, victim: Victim, start_run: Callable[..., Run]
 ) -> None:
     run = start_run(plan_for(embedded, upstream, victim), fork=True)
-    children = [int(p) for p in open(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read().split()]
-    (child,) = set(children) - {run.guardian}
+    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
+    (child,) = set(map(int, children)) - {run.guardian}
     inject_all(run)
     confirm_all(run)
     try:

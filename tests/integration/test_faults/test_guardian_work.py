@@ -17,7 +17,15 @@ from .conftest import Load, ProxyServer, Run, Victim, accepts, free_port, until
 
 
 def latency(**changes: Any) -> dict[str, Any]:
-    return {"name": "slow", "kind": "latency", "target": "web", "latency": "200ms", "at": "1s", "for": "3s", **changes}
+    return {
+        "name": "slow",
+        "kind": "latency",
+        "target": "web",
+        "latency": "200ms",
+        "at": "1s",
+        "for": "3s",
+        **changes,
+    }
 
 
 def plan_with(proxy_api: str, faults: list[dict[str, Any]], **targets: Any) -> dict[str, Any]:
@@ -42,7 +50,12 @@ def test_an_effect_with_its_figures(
     finals = [m for m in run.seen if m["event"] == "effect" and m["final"]]
     assert [(m["mechanism"], m["use"]) for m in finals] == [(True, True)]
     lines = [json.loads(line) for line in (run.folder / "guardian.jsonl").read_text().splitlines()]
-    assert [line["state"] for line in lines if line["kind"] == "fault"] == ["asked", "active", "revert_asked", "reverted"]
+    assert [line["state"] for line in lines if line["kind"] == "fault"] == [
+        "asked",
+        "active",
+        "revert_asked",
+        "reverted",
+    ]
     assert all(0 < line["t_s"] < 60 and line["epoch_s"] > 1e9 for line in lines)
 
 
@@ -53,7 +66,10 @@ def test_a_link_that_nobody_uses_has_no_use(
     more = {"name": "more", "kind": "slicer", "target": "web", "size": "100B", "direction": "upstream"}
     faults = [latency(), more | {"at": "1s", "for": "3s"}]
     run = start_run(plan_with(proxy.url, faults, web={"proxy": "web"}))
-    for name in ("slow", "more"):  # two, so that the one's hellos could be taken for a use of the other's link
+    for name in (
+        "slow",
+        "more",
+    ):  # two, so that the one's hellos could be taken for a use of the other's link
         run.tell("observe", fault=name)
     time.sleep(1.2)
     for name in ("slow", "more"):
@@ -82,7 +98,9 @@ def deaf() -> Iterator[str]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_backend_that_hangs_delays_no_other(deaf: str, victim: Victim, start_run: Callable[..., Run]) -> None:
+def test_a_backend_that_hangs_delays_no_other(
+    deaf: str, victim: Victim, start_run: Callable[..., Run]
+) -> None:
     faults = [latency(), {"name": "stand", "kind": "pause", "target": "victim", "at": "1s", "for": "3s"}]
     run = start_run(plan_with(deaf, faults, web={"proxy": "web"}, victim={"pidfile": str(victim.pidfile)}))
     for name in ("slow", "stand"):
@@ -143,7 +161,14 @@ def test_a_proxy_is_made_and_removed(
 
 def test_a_ramp_follows_its_time(proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]) -> None:
     proxy.make("web", upstream)
-    ramp = {"name": "ramp", "kind": "gradual_latency", "target": "web", "latency": "400ms", "at": "1s", "for": "2s"}
+    ramp = {
+        "name": "ramp",
+        "kind": "gradual_latency",
+        "target": "web",
+        "latency": "400ms",
+        "at": "1s",
+        "for": "2s",
+    }
     run = start_run(plan_with(proxy.url, [ramp], web={"proxy": "web"}))
     run.tell("inject", fault="ramp", lease_s=20)
     seen: list[int] = []
