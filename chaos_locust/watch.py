@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from chaos_locust.conductor import View
 from chaos_locust.events import Event, Recording, RunStarted
-from chaos_locust.judge.live import abort_met, baseline_state, steady_now
+from chaos_locust.judge.live import abort_met, baseline_state, climb_broken, steady_now
 from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import ARRIVALS, Window
 from chaos_locust.plan.model import Plan
@@ -80,9 +80,15 @@ class Watch:
             steady=steady,
             steady_for_s=0.0 if self._steady_since is None else second - self._steady_since,
             baseline=baseline,
-            abort=abort_met(self.plan, self.windows, second),
+            abort=abort_met(self.plan, self.windows, second) or self._climb_broken(recording, second),
         )
         return self._view
+
+    def _climb_broken(self, recording: Recording, second: int) -> str | None:
+        """A stress load ends where an objective broke. Each step is looked at once, when it is over."""
+        load = self.plan.load
+        ended = {step.ends_s for step in load.steps if second - 1 < step.ends_s <= second} if load else None
+        return climb_broken(self.plan, recording, second) if ended else None
 
     def figures(self, now_s: float) -> Figures:
         """Of the five seconds before the last two, which are still being answered."""

@@ -17,6 +17,7 @@ from chaos_locust.judge.rules import Rule, rule_of
 from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Series
 from chaos_locust.judge.steady import WINDOW_S, State, steady_rules
+from chaos_locust.judge.stress import judge_at, of_the_climb
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
@@ -74,6 +75,22 @@ def abort_met(plan: Plan, windows: Mapping[tuple[int, str], Window], now_s: floa
             rule = rule_of(ctx, condition.rule, subject)
             if not isinstance(rule, str) and _surely_holds(ctx, rule, at):
                 return condition.text
+    return None
+
+
+def climb_broken(plan: Plan, recording: Recording, now_s: float) -> str | None:
+    """What broke at the last step of a stress load that is over; None: it held, or that is not known."""
+    if plan.load is None or plan.load.shape != "stress":
+        return None
+    over = [step for step in plan.load.steps if step.ends_s <= now_s]
+    if not over:
+        return None
+    ctx = _context(plan, recording, now_s)
+    for objective in plan.objectives:
+        if isinstance(objective, Objective) and of_the_climb(objective) and objective.severity == "error":
+            broken = [f for f in judge_at(ctx, objective, over[-1]) if f.outcome is DEVIATED]
+            if broken:
+                return f"{objective.text} broke at {over[-1].name}: {broken[0].reason}"
     return None
 
 

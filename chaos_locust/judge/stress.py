@@ -44,8 +44,7 @@ def judge_climb(ctx: Context, doubt_at: Callable[[range], Doubt]) -> Climb:
         assert seconds is not None
         there = replace(ctx, doubt=doubt_at(seconds.seconds))
         for objective in objectives:
-            scoped = replace(objective, scope=Scope("during", ("run", step.name)))
-            judged[objective.text].append((step, judge_objective(there, scoped)))
+            judged[objective.text].append((step, judge_at(there, objective, step)))
     findings = tuple(_finding(ctx, objective, judged[objective.text]) for objective in objectives)
     gating = [judged[o.text] for o in objectives if o.severity == "error"]
     outcomes = [
@@ -53,6 +52,11 @@ def judge_climb(ctx: Context, doubt_at: Callable[[range], Doubt]) -> Climb:
     ]
     reached = _reached(outcomes) if gating else None
     return Climb(reached.end_level if reached else None, reached.ends_s if reached else 0.0, findings)
+
+
+def judge_at(ctx: Context, objective: Objective, step: Step) -> list[Finding]:
+    """What is demanded `during run`, at one step of the climb."""
+    return judge_objective(ctx, replace(objective, scope=Scope("during", ("run", step.name))))
 
 
 def _reached(outcomes: list[tuple[Step, Outcome]]) -> Step | None:
