@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from chaos_locust.errors import ChaosError, PreflightFailed, Problem
 app = typer.Typer(help="A real shop under load, with faults, judged.", invoke_without_command=True)
 
 START_LIMIT_S = 90.0
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 @app.callback()
@@ -58,7 +61,7 @@ def run_demo(results: Path, defect: str | None) -> int:
             "Starting the shop: PostgreSQL, Valkey, payments, identity, the proxy and the shop itself.",
             err=True,
         )
-        shop = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        shop = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_end_with_parent)
         try:
             ready = _wait_until_ready(shop, ready_file)
             typer.echo(f"The shop answers at {ready['shop']}. The run takes about a minute.", err=True)
@@ -69,6 +72,12 @@ def run_demo(results: Path, defect: str | None) -> int:
         finally:
             shop.terminate()
             shop.wait()
+
+
+def _end_with_parent() -> None:
+    """Linux asks the shop to end when this process dies, even of kill -9. Elsewhere it is left running."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_until_ready(shop: subprocess.Popen[bytes], ready_file: Path) -> dict[str, dict[str, str]]:
