@@ -12,7 +12,7 @@ SKIPS = Path(__file__).with_name("skips.toml")
 
 
 class ListOfSkips:
-    """[[skip]] entries: `test`, a pattern for its path or id; `reason`, a pattern for what it says; `needs`."""
+    """[[skip]] entries: `test`, a pattern for its id; `reason`, a pattern for what it says; `needs`."""
 
     def __init__(self, path: Path) -> None:
         self.entries = tomllib.loads(path.read_text(encoding="utf-8"))["skip"]

@@ -1,4 +1,4 @@
-"""Documentation pages as sessions: their code blocks, and a shell in a fresh folder that runs them in order."""
+"""Documentation pages as sessions: their code blocks, and a shell that runs them in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_BLOCK = re.compile(r"^(?P<comment><!-- exits (?P<code>\d+) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"^(?P<comment><!-- exits (?P<code>\d+) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 _FILE = re.compile(r"# file: (\S+)\n")
 BLOCK_LIMIT_S = 180.0
 

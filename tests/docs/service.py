@@ -1,4 +1,4 @@
-"""A small real service: every request is one query to the database at $DATABASE_URL. `python service.py PORT`."""
+"""A small real service: every request is a query to the database at $DATABASE_URL. `service.py PORT`."""
 
 from __future__ import annotations
 

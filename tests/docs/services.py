@@ -1,4 +1,4 @@
-"""The services that the pages speak of: the demo shop, and for the README a database and a service that uses it."""
+"""The services that the pages speak of: the demo shop; for the README a database and a service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,16 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 def demo_shop(folder: Path) -> Iterator[Mapping[str, str]]:
     """The variables that plans read."""
     ready = folder / "ready.json"
-    command = [sys.executable, "-m", "chaos_locust.demo", "serve", "--ports", "free", "--ready-file", str(ready)]
+    command = [
+        sys.executable,
+        "-m",
+        "chaos_locust.demo",
+        "serve",
+        "--ports",
+        "free",
+        "--ready-file",
+        str(ready),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         until(ready.exists, process, "the shop")
@@ -62,8 +71,21 @@ def database(folder: Path, port: int) -> Iterator[None]:
         _reachable(folder)
         os.chown(server.data, *_ids(server.user))
     # in a session of its own: it ends at the signal that we send, and at no other
-    common = {"cwd": server.data, "env": minimal_environment(), "start_new_session": True, **as_user(server.user)}
-    initdb = [str(server.programs / "initdb"), "-D", str(server.data), "-U", "postgres", "--auth=trust", "--no-sync"]
+    common = {
+        "cwd": server.data,
+        "env": minimal_environment(),
+        "start_new_session": True,
+        **as_user(server.user),
+    }
+    initdb = [
+        str(server.programs / "initdb"),
+        "-D",
+        str(server.data),
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--no-sync",
+    ]
     subprocess.run(initdb, check=True, capture_output=True, **common)  # type: ignore[call-overload]
     process: subprocess.Popen[bytes] = subprocess.Popen(
         server.command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **common
@@ -93,7 +115,9 @@ def _reachable(folder: Path) -> None:
 def service(port: int, database_url: str) -> Iterator[None]:
     """An HTTP service at 127.0.0.1:`port` that asks its database for every request."""
     program = Path(__file__).with_name("service.py")
-    process = subprocess.Popen([sys.executable, str(program), str(port)], env={**os.environ, "DATABASE_URL": database_url})
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(port)], env={**os.environ, "DATABASE_URL": database_url}
+    )
     try:
         until(lambda: listening(port), process, "the service")
         yield

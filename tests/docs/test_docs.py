@@ -60,9 +60,13 @@ def run_page(page: Path, folder: Path, env: Mapping[str, str]) -> None:
             elif block.language == "yaml":
                 _load_fragment(block.text, place)
             else:
-                assert block.language in ("bash", "python"), f"{place}: nothing runs a block of {block.language!r}"
+                assert block.language in ("bash", "python"), (
+                    f"{place}: nothing runs a block of {block.language!r}"
+                )
                 code, output = (shell.bash if block.language == "bash" else shell.python)(block.text)
-                assert code == block.exits, f"{place}: exit code {code}, not {block.exits}:\n{block.text}\n{output}"
+                assert code == block.exits, (
+                    f"{place}: exit code {code}, not {block.exits}:\n{block.text}\n{output}"
+                )
 
 
 def _load_fragment(text: str, place: str) -> None:
@@ -87,7 +91,9 @@ def test_files_are_used_and_links_lead_somewhere(page: Path) -> None:
     assert not missing, f"{page.name} links to what is not there: {missing}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name
+)
 def test_page(page: Path, folder: Path, shop: Mapping[str, str]) -> None:
     run_page(page, folder, {**environ(folder), **shop})
 

@@ -23,7 +23,17 @@ COMPANIONS = ("invariants", "compliance")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True)
     (built,) = folder.glob("*.whl")
     return built
@@ -33,7 +43,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel's files and nothing else."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder),
+    ]
     subprocess.run([*command, str(wheel)], check=True)
     return folder
 
@@ -69,7 +89,9 @@ def test_the_command_works_where_it_is_installed(installed: Path, tmp_path: Path
 
 def test_the_shipped_plans_load_where_they_are_installed(installed: Path, tmp_path: Path) -> None:
     for plan in sorted((installed / "chaos_locust" / "locustfiles" / "plans").glob("*.yaml")):
-        done = run(installed, tmp_path, str(installed / "bin" / "chaos-locust"), "check", "--offline", str(plan))
+        done = run(
+            installed, tmp_path, str(installed / "bin" / "chaos-locust"), "check", "--offline", str(plan)
+        )
         assert done.returncode == 0, f"{plan.name}: {done.stderr}"
 
 
