@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
-import os
-import signal
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from .conftest import Load, ProxyServer, Run, Victim, accepts, free_port, until
+from .conftest import PATIENCE_S, Load, ProxyServer, Run, Victim, accepts, free_port, until
 
 
 def latency(**changes: Any) -> dict[str, Any]:
@@ -117,22 +119,56 @@ def test_a_backend_that_hangs_delays_no_other(
     assert run.leases() == []
 
 
-def test_an_answer_that_comes_late_is_undone(
+class _Slow(http.server.BaseHTTPRequestHandler):
+    """Passes everything on to `api`, a new toxic only after it was looked for and not found."""
+
+    api: ProxyServer
+    looked_for: threading.Event
+    given_up: threading.Event
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.command == "POST":
+            self.given_up.set()
+            assert self.looked_for.wait(PATIENCE_S)
+        request = urllib.request.Request(self.api.url + self.path, body or None, method=self.command)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                status, text = reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text)
+        if self.command == "GET" and self.given_up.is_set() and self.path == "/proxies/web":
+            self.looked_for.set()
+
+    do_POST = do_DELETE = do_GET
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_request_that_was_given_up_and_comes_late_is_undone(
     proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]
 ) -> None:
-    """The proxy stands while it is asked; when it goes on, it obeys what was given up long ago."""
     proxy.make("web", upstream)
-    run = start_run(plan_with(proxy.url, [latency()], web={"proxy": "web"}))
-    run.tell("observe", fault="slow")
-    until(run.leases, "the lease is written before the fault")
-    os.kill(proxy.process.pid, signal.SIGSTOP)
-    run.tell("inject", fault="slow", lease_s=20)
-    run.wait("failed", "slow")
-    os.kill(proxy.process.pid, signal.SIGCONT)
-    run.tell("close")
-    assert run.wait("done")["clean"] is True
-    assert proxy.toxics() == []
-    assert run.leases() == []
+    slow = type(
+        "Slow", (_Slow,), {"api": proxy, "looked_for": threading.Event(), "given_up": threading.Event()}
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        run = start_run(plan_with(url, [latency()], web={"proxy": "web"}))
+        run.tell("inject", fault="slow", lease_s=20)
+        run.wait("failed", "slow")
+        until(proxy.toxics, "the late request acts")
+        until(lambda: not run.leases(), "the guardian looks a second time")
+        assert proxy.toxics() == []
+        run.tell("close")
+        assert run.wait("done")["clean"] is True
+        server.shutdown()
 
 
 def test_a_proxy_is_made_and_removed(
