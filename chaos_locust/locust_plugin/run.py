@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import gevent
 import locust
 from gevent.event import Event as Signal
 from locust import log as locust_log
@@ -88,7 +89,7 @@ class ChaosRun:
         self._over = Signal()
         self._finished = Signal()
         self._finishing = False
-        self._guardian_was_lost = False
+        self._recovery: gevent.Greenlet[[float], bool] | None = None  # after the guardian was lost
         self._flag_before = bool(locust_log.unhandled_greenlet_exception)  # Locust never takes it back
 
     @property
@@ -208,7 +209,7 @@ class ChaosRun:
         name = message["event"]
         t_s = float(message.get("epoch_s", time.time())) - (self._start_epoch_s or time.time())
         if name == "guardian_lost":
-            self._guardian_was_lost = True
+            self._recovery = gevent.spawn(self._guardian.recover, UNDO_LIMIT_S)
             self._on_event(
                 Note(t_s, "guardian", "the guardian died; the run ends and a new one undoes its faults")
             )
@@ -249,8 +250,8 @@ class ChaosRun:
         """The load is over: what still acts is waited for; what was made for the targets is taken away."""
         if not self.plan.faults:
             return
-        if self._guardian_was_lost:
-            self._guardian.recover(UNDO_LIMIT_S)
+        if self._recovery is not None:
+            self._recovery.join()
         else:
             self._guardian.close(UNDO_LIMIT_S)
         for name, last in self.fault_states.items():
