@@ -55,8 +55,9 @@ def fault_problems(plan: Plan, expected: Expected) -> list[Problem]:
             text = f"ends at {format_duration(over_s)}, but the load ends at {format_duration(end_s)}"
             problems.append(Problem(f"faults[{index}].for", text))
     for (first, one), (second, other) in combinations(enumerate(plan.faults), 2):
-        if one.target == other.target and (reason := _clash(one, other)) and _meet(expected, one, other):
-            text = f"cannot act together with faults[{first}] ({one.name}) on {one.target}: {reason}"
+        same = _same(plan, one, other)
+        if same and (reason := _clash(one, other)) and _meet(expected, one, other):
+            text = f"cannot act together with faults[{first}] ({one.name}) on {same}: {reason}"
             problems.append(Problem(f"faults[{second}]", text))
     return problems
 
@@ -66,6 +67,20 @@ def _missing(fault: Fault, target: Target) -> str:
         return "proxy, or upstream and listen"
     if fault.family == "process" and target.pidfile is None:
         return "pidfile"
+    return ""
+
+
+def _same(plan: Plan, one: Fault, other: Fault) -> str:
+    """What both act on: one target, or two that name one link or process; empty when it is not the same."""
+    if one.target == other.target:
+        return one.target
+    first, second = plan.targets.get(one.target), plan.targets.get(other.target)
+    if first is None or second is None or one.family != other.family:
+        return ""
+    keys = ("pidfile",) if one.family == "process" else ("proxy", "listen")
+    for key in keys:
+        if getattr(first, key) is not None and getattr(first, key) == getattr(second, key):
+            return f"{one.target} and {other.target}, which have the same {key}"
     return ""
 
 
