@@ -116,7 +116,9 @@ def _zoom(record: FaultRecord, columns: Sequence[Column]) -> Zoom | None:
     x = Linear(starts_s, ends_s, _LEFT, _WIDTH - 8)
     latencies = [c.p95_s for c in near if c.p95_s and math.isfinite(c.p95_s)] or [0.01]
     least, most, values = decades(min(latencies), max(latencies) * 1.05)
-    y = Logarithmic(least, most, _BOTTOM, _TOP + 8)
+    endless = any(c.p95_s is not None and math.isinf(c.p95_s) for c in near)
+    y = Logarithmic(least, most, _BOTTOM, _TOP + (26 if endless else 8))
+    ticks = [Tick(_TOP + 2, "infinite")] if endless else []
     shares = Linear(0.0, 1.0, _BOTTOM, _TOP)
     failed = [(c, _BOTTOM, shares(c.failed / c.answered)) for c in near if c.failed and c.answered]
     upper = x(min(ends_s, ended_s + high)) if math.isfinite(high) else _WIDTH - 8
@@ -134,7 +136,7 @@ def _zoom(record: FaultRecord, columns: Sequence[Column]) -> Zoom | None:
         recovered=math.isfinite(high),
         p95=_p95(near, x, y),
         errors=bars(x, failed),
-        ticks=tuple(Tick(y(v), duration(v)) for v in values),
+        ticks=(*ticks, *(Tick(y(v), duration(v)) for v in values)),
         times=tuple(Tick(x(ended_s + t), f"{t:+g} s" if t else "0") for t in offsets),
         title="Around the " + ("end" if record.reverted_s is not None else "start") + " of the fault",
     )

@@ -216,4 +216,6 @@ def when(epoch_s: float) -> str:
 def without_word(sentence: str, outcome: Outcome) -> str:
     """The sentence for places that show the verdict's word by themselves."""
     rest = sentence.removeprefix(outcome.value).lstrip(":. ")
-    return rest[:1].upper() + rest[1:] if rest else sentence
+    if rest.partition(" ")[0].isalpha():  # not a measure as typed: p95, error_rate
+        rest = rest[0].upper() + rest[1:]
+    return rest or sentence
