@@ -17,7 +17,10 @@ from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import Verdict
 from chaos_locust.measure.histogram import NS, Layout
 from chaos_locust.measure.window import Window
+from chaos_locust.plan.model import Plan
 from chaos_locust.reports import html
+from chaos_locust.reports.cards import cards
+from chaos_locust.reports.columns import columns_of
 from chaos_locust.reports.write import RENDERERS, write_all
 
 Run = tuple[Verdict, Recording]
@@ -139,3 +142,14 @@ def test_a_folder_that_cannot_be_written_is_one_clear_message(run: Run, tmp_path
     blocked.write_text("")
     with pytest.raises(ChaosError, match=r"cannot write the report .*file/verdict.json"):
         write_all(blocked, *run)
+
+
+def test_an_infinite_latency_is_named_in_the_enlarged_recovery(run: Run) -> None:
+    """Without its own line it would be read off the axis as the highest finite value."""
+    verdict, recording = run
+    plan, columns = Plan.from_json(recording.header.plan), columns_of(recording)
+    healthy = [replace(column, p95_s=0.02) for column in columns]
+    for given, named in ((columns, True), (healthy, False)):
+        zooms = [card.zoom for card in cards(plan, verdict, given) if card.zoom is not None]
+        assert len(zooms) == 2
+        assert ["infinite" in [tick.label for tick in zoom.ticks] for zoom in zooms] == [named, named]

@@ -87,3 +87,18 @@ def test_changes(now: float, before: float | None, shown: str) -> None:
 
 def test_plain_text_has_no_controls_and_no_secrets() -> None:
     assert text.plain("a\x1b[31m\nb\u202ec token=hunter2") == "a [31m b c token=***"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("DEVIATED: throughput of all requests was 20/s", "Throughput of all requests was 20/s"),
+        ("DEVIATED: p95 < 1s during peak: 40 were not", "p95 < 1s during peak: 40 were not"),
+        ("DEVIATED: error_rate < 5% during run: 40 failed", "error_rate < 5% during run: 40 failed"),
+        ("DEVIATED", "DEVIATED"),
+    ],
+)
+def test_a_sentence_without_the_verdict_begins_with_a_capital_but_a_measure_stays(
+    sentence: str, shown: str
+) -> None:
+    assert text.without_word(sentence, Outcome.DEVIATED) == shown
