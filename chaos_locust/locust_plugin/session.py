@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import gevent
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from chaos_locust.backends.preflight import preflight
-from chaos_locust.errors import ChaosError, InvalidPlan, Problem
+from chaos_locust.errors import ChaosError
 from chaos_locust.judge.verdict import EXIT_CODES, EXIT_CRASH, EXIT_DIRTY, EXIT_USAGE, Outcome
+from chaos_locust.locust_plugin.opening import checked_plan, is_wanted
 from chaos_locust.locust_plugin.run import ChaosRun, new_folder
 from chaos_locust.locust_plugin.shapes import LoadShape, PlanShape
 from chaos_locust.locust_plugin.users import adopt_requests
 from chaos_locust.locust_plugin.webui import ChaosTab
-from chaos_locust.plan.check import check_plan
-from chaos_locust.plan.documents import load_plan
-from chaos_locust.plan.load import Load
 from chaos_locust.plan.model import Plan
-from chaos_locust.plan.steps import parse_load_option
 from chaos_locust.reports.live import LiveLine
 
 logger = logging.getLogger("chaos_locust")
@@ -54,67 +48,16 @@ class Session:
 
     def open(self) -> None:
         """Listener of `init`. Without a plan, a load from the options or a shape of ours nothing changes."""
-        own_shape = isinstance(self.environment.shape_class, LoadShape)
-        if self.options.chaos_plan is None and self.options.chaos_load is None and not own_shape:
+        if not is_wanted(self.environment):
             return
         try:
-            self.plan = self._checked_plan()
+            self.plan = checked_plan(self.environment)
         except ChaosError as error:
             self._refuse(error)
             return
         self._set_up(self.plan)
 
     # -- before anything starts -----------------------------------------------------------------------
-
-    def _checked_plan(self) -> Plan:
-        """Raises InvalidPlan and PreflightFailed, each with every problem that can be found now."""
-        plan = self._read_plan()
-        checked = check_plan(plan)
-        for warning in checked.warnings:
-            logger.warning("%s", warning)
-        if checked.problems:
-            raise InvalidPlan(checked.problems)
-        preflight(plan, Path(self.options.chaos_results))
-        return plan
-
-    def _read_plan(self) -> Plan:
-        options, changes = self.options, dict[str, Any]()
-        if options.chaos_plan is not None:
-            plan = load_plan(Path(options.chaos_plan), os.environ)
-        else:
-            plan = Plan(name="load without a plan")
-        loads = self._loads(plan)
-        if len(loads) > 1:
-            sources = " and ".join(loads)
-            raise InvalidPlan(
-                [Problem("load", f"{sources} are more than one source of load; give one of them")]
-            )
-        changes["load"] = next(iter(loads.values()), None)
-        hosts = sorted({user.host for user in self.environment.user_classes if user.host})
-        # what was typed counts more than the plan, the plan more than the User classes
-        changes["host"] = self.environment.host or plan.host or next(iter(hosts), None)
-        if changes["host"] is None:
-            raise InvalidPlan(
-                [Problem("host", "missing; give it in the plan, by --host, or in the User class")]
-            )
-        return plan.model_copy(update=changes)
-
-    def _loads(self, plan: Plan) -> dict[str, Load | None]:
-        """Every source of load that was given, by how a person would call it. None: Locust's own."""
-        loads: dict[str, Load | None] = {}
-        if plan.load is not None:
-            loads["load: in the plan"] = plan.load
-        if self.options.chaos_load is not None:
-            loads["--chaos-load"] = parse_load_option(self.options.chaos_load)
-        shape = self.environment.shape_class
-        if shape is not None:
-            load = shape.load if isinstance(shape, LoadShape) else None
-            loads[f"the shape {type(shape).__name__} in the locustfile"] = load
-        typed = {"--users": "num_users", "--spawn-rate": "spawn_rate", "--run-time": "run_time"}
-        given = [option for option, name in typed.items() if getattr(self.options, name, None) is not None]
-        if given:
-            loads["/".join(given)] = None
-        return loads
 
     def _refuse(self, error: ChaosError) -> None:
         """Nothing was started: says why, sends waiting workers home, and ends the process with 2."""
