@@ -10,10 +10,11 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 OURS = {"chaos_locust", "invariants", "compliance", "locustfiles"}
@@ -120,29 +121,25 @@ def _outside_type_checking(tree: ast.AST) -> Iterator[ast.AST]:
         yield from _outside_type_checking(node)
 
 
-def declared(*extras: str) -> set[str]:
-    """Names of the distributions that are asked for, as pip compares them."""
+def declared(*extras: str) -> list[Requirement]:
+    """What is asked for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = list(project["dependencies"])
-    for extra in extras:
-        asked += project["optional-dependencies"][extra]
-    return {_name_of(one) for one in asked}
+    asked = [
+        *project["dependencies"],
+        *(one for extra in extras for one in project["optional-dependencies"][extra]),
+    ]
+    return [Requirement(one) for one in asked]
 
 
-def brought(names: set[str]) -> set[str]:
-    """What the declared ones themselves ask for: Locust's web framework, for instance, is its interface."""
-    found = set(names)
-    for name in names:
-        try:
-            asked = requires(name) or []
-        except PackageNotFoundError:
-            continue
-        found |= {_name_of(one) for one in asked if "extra ==" not in one}
+def brought(asked: list[Requirement]) -> set[str]:
+    """Names of these and of what they ask for themselves: Locust's web framework, say, is its interface."""
+    found = {_normal(one.name) for one in asked}
+    for one in asked:
+        for further in map(Requirement, requires(one.name) or []):
+            marker = further.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *one.extras)):
+                found.add(_normal(further.name))
     return found
-
-
-def _name_of(requirement: str) -> str:
-    return _normal(re.split(r"[\[(<>=!~; ]", requirement, maxsplit=1)[0])
 
 
 def _normal(name: str) -> str:

@@ -269,7 +269,7 @@ def test_a_spike_is_judged_on_its_own_seconds(server: Server, tmp_path: Path) ->
     """Every sixth request fails, but only under the spike's load."""
     plan = {
         "load": spikes(30, 120, "4s", "3s", "2s", 1),
-        "requests": [{"path": "/?every=6&status=503&above=60"}],
+        "requests": [{"path": "/?every=6&status=503&above=35"}],
         "objectives": [
             "error_rate < 5% during base",
             "error_rate < 15% during peak",
