@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from chaos_locust import __version__
@@ -42,18 +41,11 @@ def version(
 def run(arguments: Sequence[str]) -> int:
     """Carries out one command; returns its exit code."""
     try:
-        result = typer.main.get_command(app).main(
-            list(arguments), prog_name="chaos-locust", standalone_mode=False
-        )
+        app(list(arguments), prog_name="chaos-locust")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except ChaosError as error:
-        print(f"chaos-locust: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"chaos-locust: {line}", file=sys.stderr)
         return EXIT_USAGE
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return EXIT_USAGE
-    except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
-    except click.exceptions.Abort:
-        return 130
-    return result if isinstance(result, int) else 0
+    return 0

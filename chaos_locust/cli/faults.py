@@ -16,8 +16,7 @@ def faults() -> None:
         table.add_column(heading, overflow="fold")
     common = {"name", "target", "kind", "at", "when", "for"}
     for kind, fault in sorted(KINDS.items()):
-        keys = [field.alias or name for name, field in fault.model_fields.items()]
-        parameters = ", ".join(key for key in keys if key not in common)
+        parameters = ", ".join(key for key in fault.document_keys() if key not in common)
         table.add_row(kind, fault.summary, parameters, fault.family, fault.undo)
     Console(soft_wrap=False).print(table)
     typer.echo("Every fault takes: name, target, at or when, and (unless it is instant) for.")

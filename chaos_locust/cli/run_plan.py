@@ -35,8 +35,8 @@ def locust_command(plan: Path, results: Path, environ: Mapping[str, str], worker
 
 
 def locustfile_of(plan: Path, locustfile: str) -> Path:
-    """A plan's locustfile is looked for from the working directory, then beside the plan."""
-    for folder in (Path.cwd(), plan.parent, plan.parent.parent):
+    """A plan's locustfile is looked for from the working directory, then from the plan's folder upwards."""
+    for folder in (Path.cwd(), *plan.absolute().parents):
         if (folder / locustfile).exists():
             return folder / locustfile
     return Path(locustfile)

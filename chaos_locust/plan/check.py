@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaos_locust.data import did_you_mean
 from chaos_locust.errors import Problem
@@ -13,7 +13,7 @@ from chaos_locust.plan.decidable import PlannedObjective, plan_objective, plan_r
 from chaos_locust.plan.expected import WINDOW_S, Expected, PlannedPhase
 from chaos_locust.plan.load import Step
 from chaos_locust.plan.model import RESERVED, Plan
-from chaos_locust.plan.objectives import EACH_REQUEST, Objective, RecoveryObjective
+from chaos_locust.plan.objectives import EACH_REQUEST, Objective, RecoveryObjective, Scope
 from chaos_locust.plan.parts import named_slo
 from chaos_locust.plan.samples import request_shares
 from chaos_locust.units import format_duration
@@ -72,6 +72,9 @@ def check_plan(plan: Plan) -> Checked:
         objectives.append(planned)
         problems += planned.problems
         warnings += planned.warnings
+    for place, rule in _steady_in_baseline(plan):
+        if place not in unclear:
+            problems += plan_objective(plan, expected, rule, place).problems
     return Checked(
         problems=(*problems, *unknown),
         warnings=tuple(warnings),
@@ -89,6 +92,12 @@ def _with_places(plan: Plan) -> Iterable[tuple[str, Objective | RecoveryObjectiv
     named = named_slo(plan.slo) if plan.slo else ()
     for index, objective in enumerate(plan.objectives):
         yield ("slo" if objective in named else f"objectives[{index}]"), objective
+
+
+def _steady_in_baseline(plan: Plan) -> Iterable[tuple[str, Objective]]:
+    """The plan's own steady state is judged in the baseline, where it must be decidable too."""
+    for index, rule in enumerate(plan.steady_state):
+        yield f"steady_state[{index}]", replace(rule, scope=Scope("during", ("baseline",)))
 
 
 def _taken_names(plan: Plan) -> list[Problem]:
@@ -124,6 +133,11 @@ def _unknown_names(plan: Plan) -> list[Problem]:
             is_after = rule.scope is not None and rule.scope.kind == "after"
             allowed, what = (faults, "fault") if is_after else ([*plan.labels()], "step or fault")
             problems += _unknown_subject(plan, rule, place)
+            if rule.measure.kind == "probe":
+                text = (
+                    f"nothing reads the probe {rule.measure.probe_name} yet; allowed: the load's own measures"
+                )
+                problems.append(Problem(place, f"{text} (in: {rule.text})"))
         for label in labels:
             if label not in allowed:
                 hint = did_you_mean(label, allowed) if allowed else "the plan has none"

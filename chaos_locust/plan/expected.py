@@ -19,6 +19,9 @@ LEAST_WARM_UP_S = 10.0
 LEAST_BASELINE_S = 30.0
 WINDOW_S = 5.0  # of the steady state
 HOLD_S = 10.0  # so long windows must begin steady to be recovered
+CONFIRMED_AFTER_S = (
+    0.05  # a fault acts, and is undone, so long after it is due: its first second never counts
+)
 SEEN_S = HOLD_S + WINDOW_S  # until the last of these windows is over
 
 
@@ -114,10 +117,15 @@ class Expected:
         if scope.kind == "after":
             over_s = self.over_s(self.plan.fault(scope.labels[0]))
             end_s = self.next_onset_s(over_s)
-            return Stretch(over_s, self.load.duration_s if end_s is None else end_s).within(self.run)
+            begins_s = over_s + CONFIRMED_AFTER_S
+            return Stretch(begins_s, self.load.duration_s if end_s is None else end_s).within(self.run)
         found = self.run
         for label in scope.labels:
             found = found.within(self.phase(label))
+            for fault in self.plan.faults:
+                if fault.name == label:
+                    begins_s = self.onset_s(fault) + CONFIRMED_AFTER_S
+                    found = found.within(Stretch(begins_s, self.load.duration_s))
         return found
 
     def guarded(self, stretch: Stretch, guard_s: float) -> Stretch:
