@@ -37,7 +37,7 @@ PLAN = {
     "warm_up": f"{WARM_UP_S}s",
     "baseline": "5s",
     "timeout": f"{TIMEOUT_S}s",
-    "steady_state": ["error_rate < 5%"],
+    "steady_state": ["error_rate < 2%"],
     "faults": [
         {
             "name": "slow-db",
@@ -306,7 +306,7 @@ def share_failed(requests: list[Request]) -> float:
     ("text", "label", "guard_s", "expected"),
     [
         ("error_rate < 5% during baseline", "baseline", TIMEOUT_S, share_failed),
-        ("error_rate < 5% (steady state)", "baseline", TIMEOUT_S, share_failed),
+        ("error_rate < 2% (steady state)", "baseline", TIMEOUT_S, share_failed),
         ('error_rate of "POST /orders" < 10% during slow-db', "slow-db", TIMEOUT_S, share_failed),
         ("availability > 60% during no-payments", "no-payments", TIMEOUT_S, lambda r: 1 - share_failed(r)),
         ('error_rate of "POST /orders" > 50% during no-payments', "no-payments", TIMEOUT_S, share_failed),
@@ -397,7 +397,7 @@ def test_a_recovery(truth: Truth, name: str) -> None:
     if name == "slow-db":
         ends_s = math.floor(truth.fault("no-payments")["asked_s"] - TIMEOUT_S)
     good = {
-        start: share_failed(truth.within(range(start, start + 5))) < 0.05
+        start: share_failed(truth.within(range(start, start + 5))) < 0.02
         for start in range(math.floor(fault["reverted_s"]), ends_s - 4)
     }
     low_s, high_s = (number(end) for end in fault["recovery"])

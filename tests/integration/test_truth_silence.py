@@ -71,6 +71,31 @@ def test_what_is_never_answered_has_failed(tmp_path: Path, users: str) -> None:
     assert (row["sent"], row["ok"], row["p50_s"], row["p99_ok_s"]) == (judged, 0, "Infinity", None)
 
 
+def test_what_is_under_way_at_the_end_is_waited_for(tmp_path: Path) -> None:
+    """The last requests are answered a second after the load's end; Locust alone loses some."""
+    under_way = 10
+    plan: dict[str, Any] = {
+        "name": "a server that is slow at the end",
+        "requests": [{"path": "/visit"}],
+        "load": [{"step": "base", "rate": f"{RATE}/s", "for": f"{LENGTH_S}s"}],
+        "warm_up": "1s",
+        "baseline": "2s",
+        "timeout": "4s",
+        "objectives": ["error_rate < 5% during run"],
+    }
+    with (
+        TimedServer(stall_after=PLANNED - under_way + 1, stall_s=1.5) as server,
+        Locust(tmp_path, plan | {"host": server.url}, workers=[PLAIN, PLAIN]) as run,
+    ):
+        code = run.wait()
+        log, verdict = server.log(), run.verdict()
+    ends_s = verdict["started_epoch_s"] + LENGTH_S
+    assert sum((entry.answered_s or 0) > ends_s for entry in log) == under_way
+    assert code == verdict["exit_code"] == 0
+    totals = verdict["totals"]
+    assert totals["sent"] == totals["ok"] == len(log) == PLANNED
+
+
 def test_locust_alone_calls_the_same_a_success(tmp_path: Path) -> None:
     """Why all this is needed; if Locust ever changes this, our words about it have to change as well."""
     locustfile = tmp_path / "patient.py"

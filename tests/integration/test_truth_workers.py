@@ -13,7 +13,7 @@ import pytest
 from .locust_processes import PLAIN, Locust
 from .servers.timed import Logged, TimedServer
 
-STEPS = ((100, 3), (250, 3), (50, 3))  # requests/s, s
+STEPS = ((100, 2), (250, 2), (50, 3))  # requests/s, s
 FAULTY = """
 import os
 from locust import FastHttpUser, events, task
