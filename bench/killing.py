@@ -268,14 +268,14 @@ def _play(found: Round, target: World, run: subprocess.Popen[bytes]) -> None:
     found.dirty = target.left()
     if found.who in ("guardian", "nobody"):
         found.exit_code = run.wait(PATIENCE_S)
-        expected = (4, 5) if found.who == "guardian" else (0,)
-        found.expect(found.exit_code in expected, f"exit code {found.exit_code}, not {expected}")
+        expected = 4 if found.who == "guardian" else 0
+        found.expect(found.exit_code == expected, f"exit code {found.exit_code}, not {expected}")
     elif found.who == "locust":
         run.wait(PATIENCE_S)
         until(lambda: not target.processes() and not target.left(), UNDONE_LIMIT_S)
     else:
         run.wait(PATIENCE_S)
-    if found.who == "both" or found.exit_code == 5:
+    if found.who == "both":
         code, told = target.cleanup()
         found.expect(code == 0, f"cleanup: {code}, {told}")
         found.expect(not found.dirty or "undone:" in told, f"cleanup found nothing: {told}")
