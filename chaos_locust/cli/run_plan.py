@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from chaos_locust.plan.documents import load_plan
 
 def run(
     plan: Annotated[Path, typer.Argument(help="The plan, a YAML file.")],
-    workers: Annotated[int, typer.Option(help="Generate the load from so many worker processes.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Generate the load from so many worker processes.")] = 0,
     results: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("results"),
 ) -> None:
     """Run a plan headless. The exit code is the verdict: 0 upheld, 3 deviated, 4 inconclusive."""
@@ -31,7 +32,15 @@ def locust_command(plan: Path, results: Path, environ: Mapping[str, str], worker
         files.append(str(locustfile_of(plan, document.locustfile)))
     command = [sys.executable, "-m", "locust", "-f", ",".join(files), "--headless", "--only-summary"]
     command += ["--chaos-plan", str(plan), "--chaos-results", str(results)]
-    return command + (["--processes", str(workers)] if workers else [])
+    return command + (_with_workers(workers) if workers else [])
+
+
+def _with_workers(workers: int) -> list[str]:
+    """A master and its workers on loopback, at a port of their own: other runs may go on beside this one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    address = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--processes", str(workers), *address]
 
 
 def locustfile_of(plan: Path, locustfile: str) -> Path:

@@ -214,6 +214,22 @@ def test_workers_are_sent_home(place: Place, mistake: str) -> None:
     assert len(place.target.log()) == requests
 
 
+def test_workers_of_the_same_machine_are_sent_home(place: Place) -> None:
+    """`run --workers`; that Locust's usual port is in use by another master hinders nobody."""
+    plan, requests = place.plan, len(place.target.log())
+    _target_that_refuses(place, plan)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else may have it, which does as well
+            stack.enter_context(socket.create_server(("", 5557)))
+        run = place.start("run", [*COMMAND, "run", str(place.write(plan)), "--workers", "2"])
+        code, output = run.wait(LIMIT_S), (place.folder / "run").read_text()
+    assert code == EXIT_USAGE, output
+    assert [line for line in output.splitlines() if "does not accept connections" in line], output
+    assert "Traceback" not in output
+    assert not place.processes()
+    assert len(place.target.log()) == requests
+
+
 def test_request_that_never_happens(place: Place) -> None:
     """That is no mistake before the run; after it nothing is known, which the verdict names."""
     objective = 'error_rate of "GET /never" < 1% during run'
