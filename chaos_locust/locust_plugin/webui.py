@@ -94,8 +94,8 @@ class ChaosTab:
     def _rows(self) -> Iterator[Row]:
         run = self._session.run
         if self._session.problem:
-            yield "problem", "", "no run" if run is None else "", "", self._session.problem
-        if run is None:
+            yield "problem", "", "", "", self._session.problem
+        if run is None or (self._session.problem and run.watch is None):
             return
         verdict, report = run.verdict, self._session.report
         yield _head(run)

@@ -107,11 +107,13 @@ def test_a_signal_in_mid_fault(
 
 
 def test_sigterm_while_the_run_is_prepared(tmp_path: Path, target: ProxiedTarget, start: Any) -> None:
-    process = start(HOLDS)
-    wait_for(lambda: "Shape worker starting" in (tmp_path / "output").read_text(), "the start of the run")
+    process, results = start(HOLDS), tmp_path / "results"
+    wait_for(lambda: list(results.glob("*/journal.jsonl")), "the start of the run")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 4
+    assert process.wait(30) == 4  # and not 2: nothing was wrong with the plan
     assert target.toxics() == []
+    runs = {journal.parent for journal in results.glob("*/journal.jsonl")}
+    assert all((run / "verdict.json").exists() for run in runs)
 
 
 def test_sigterm_while_workers_are_waited_for(tmp_path: Path, start: Any) -> None:
