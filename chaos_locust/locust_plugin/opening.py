@@ -48,13 +48,17 @@ def _read_plan(environment: Environment) -> Plan:
     if len(loads) > 1:
         text = f"{' and '.join(loads)} are more than one source of load; give one of them"
         raise InvalidPlan([Problem("load", text)])
+    load = next(iter(loads.values()), None)
+    if load is not None and environment.parsed_options.class_picker:  # it takes our shape away at each start
+        text = f"cannot be given together with {next(iter(loads))}"
+        raise InvalidPlan([Problem("--class-picker", text)])
     hosts = sorted({user.host for user in environment.user_classes if user.host})
     # what was typed counts more than the plan, the plan more than the User classes
     host = environment.host or plan.host or next(iter(hosts), None)
     if host is None:
         text = "missing; give it in the plan, by --host, or in the User class"
         raise InvalidPlan([Problem("host", text)])
-    return plan.model_copy(update={"load": next(iter(loads.values()), None), "host": host})
+    return plan.model_copy(update={"load": load, "host": host})
 
 
 def _loads(environment: Environment, plan: Plan) -> dict[str, Load | None]:

@@ -116,6 +116,17 @@ def ask(url: str) -> tuple[int, str]:
         return 0, ""
 
 
+def test_the_class_picker_is_refused(tmp_path: Path, target: ProxiedTarget) -> None:
+    """It would start users without the plan, and end with 0 though nothing was judged."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(json.dumps(target.plan(**PLAN)))
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--chaos-plan", str(plan)]
+    command += ["--class-picker", "--web-host", "127.0.0.1", "--web-port", str(free_port())]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "--class-picker: cannot be given together with load: in the plan" in done.stderr
+
+
 def test_start_stop_start_again(
     tmp_path: Path, target: ProxiedTarget, address: str, locust: subprocess.Popen[bytes], browser: Chromium
 ) -> None:
