@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,11 @@ def environ(folder: Path) -> dict[str, str]:
     state = folder / ".state"
     state.mkdir()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "XDG_STATE_HOME": str(state), "PYTHONDONTWRITEBYTECODE": "1"}
+    with socket.socket() as free:  # not Locust's default port, at which somebody else may listen
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ours = {"LOCUST_MASTER_NODE_PORT": port, "LOCUST_MASTER_BIND_PORT": port, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **ours, "PATH": path, "XDG_STATE_HOME": str(state)}
 
 
 def run_page(page: Path, folder: Path, env: Mapping[str, str]) -> None:
