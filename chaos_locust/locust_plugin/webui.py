@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from flask.json import jsonify
-from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPING
+from locust.runners import STATE_CLEANUP, STATE_INIT, STATE_SPAWNING, STATE_STOPPED, STATE_STOPPING
 from locust.web import WebUI
 
 from chaos_locust.judge.verdict import Verdict
@@ -79,7 +79,7 @@ class ChaosTab:
     def _state(self, state: str) -> str:
         """The page asks for news only while a test spawns or runs: not when it was just started (it would
         show the form again), and not while it is being stopped (it would stay so for ever)."""
-        starting = state == STATE_INIT and bool(self._session.runner.shape_greenlet)
+        starting = state in (STATE_INIT, STATE_STOPPED) and bool(self._session.runner.shape_greenlet)
         return STATE_SPAWNING if starting or state in (STATE_CLEANUP, STATE_STOPPING) else state
 
     def _report(self) -> Response:
