@@ -145,8 +145,8 @@ def main(
             continue
         codes: Counter[int] = Counter()
         named = 0
-        with tempfile.TemporaryDirectory() as folder, shop(row.defect) as env:
-            for _ in range(times):
+        for _ in range(times):  # each with a shop of its own: a broken one stays broken
+            with tempfile.TemporaryDirectory() as folder, shop(row.defect) as env:
                 code, deviated = run_once(row, env, Path(folder))
                 codes[code] += 1
                 named += any(row.finding in text for text in deviated) if row.finding else not deviated

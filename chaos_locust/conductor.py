@@ -135,14 +135,14 @@ class Conductor:
         """Nothing is left to inject or to revert."""
         return not any(state.open for state in self._faults.values())
 
-    def finish(self) -> list[Action]:
+    def finish(self, why: str = "the run ended before it was due") -> list[Action]:
         """The load is over or the run is interrupted: what was not injected is skipped, the rest reverted."""
         self.ended = True
         actions = []
         for name, state in self._faults.items():
             if state.injected_s is None and state.state not in _OVER:
                 state.state = "skipped"
-                actions.append(Action("skip", name, "the run ended before it was due"))
+                actions.append(Action("skip", name, why))
             elif state.active and not state.revert_asked:
                 state.revert_asked = True
                 actions.append(Action("revert", name))
@@ -201,4 +201,4 @@ class Conductor:
         return any(state.injected_s is not None for state in self._faults.values())
 
     def _end(self, reason: EndReason, detail: str) -> list[Action]:
-        return [*self.finish(), Action("end", reason=reason, detail=detail)]
+        return [*self.finish(detail), Action("end", reason=reason, detail=detail)]
