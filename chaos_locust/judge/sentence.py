@@ -73,8 +73,7 @@ def _recoveries(records: Sequence[FaultRecord]) -> str:
     """The slowest recovery."""
     slowest = max(records, key=lambda record: record.recovery or (0.0, 0.0))
     assert slowest.recovery is not None
-    low, high = slowest.recovery
     after = f" after {slowest.name}" if len(records) > 1 else " after"
-    if math.isinf(high):
-        return f"not seen to be recovered {low:.1f} s{after}"
-    return f"recovered {low:.1f}-{high:.1f} s{after}"
+    if math.isinf(slowest.recovery[1]):
+        return f"not seen to be recovered {slowest.recovery[0]:.1f} s{after}"
+    return f"recovered {span(slowest.recovery)}{after}"

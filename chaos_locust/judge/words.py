@@ -38,8 +38,8 @@ def count(n: int) -> str:
 
 
 def span(interval: tuple[float, float]) -> str:
-    """`3.8-4.8 s`, `more than 60 s`."""
-    low, high = interval
-    if math.isinf(high):
+    """`3.8-4.8 s`, `more than 60.0 s`. Rounded outwards, so that it never says more than is known."""
+    low = math.floor(interval[0] * 10) / 10
+    if math.isinf(interval[1]):
         return f"more than {low:.1f} s"
-    return f"{low:.1f}-{high:.1f} s"
+    return f"{low:.1f}-{math.ceil(interval[1] * 10 - 1e-9) / 10:.1f} s"

@@ -52,9 +52,10 @@ def _read_plan(environment: Environment) -> Plan:
     if load is not None and environment.parsed_options.class_picker:  # it takes our shape away at each start
         text = f"cannot be given together with {next(iter(loads))}"
         raise InvalidPlan([Problem("--class-picker", text)])
+    # what was typed counts more than the plan, the plan more than the User classes, which may differ
+    environment.host = environment.host or plan.host
     hosts = sorted({user.host for user in environment.user_classes if user.host})
-    # what was typed counts more than the plan, the plan more than the User classes
-    host = environment.host or plan.host or next(iter(hosts), None)
+    host = environment.host or next(iter(hosts), None)
     if host is None:
         text = "missing; give it in the plan, by --host, or in the User class"
         raise InvalidPlan([Problem("host", text)])

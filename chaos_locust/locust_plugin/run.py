@@ -265,7 +265,7 @@ class ChaosRun:
             started_epoch_s=start_epoch_s,
             plan=self.plan.to_json(),
             seed=self.plan.seed,
-            command=shlex.join(["locust", *sys.argv[1:]]),
+            command=_command(sys.argv),
             versions={
                 "chaos-locust": __version__,
                 "locust": locust.__version__,
@@ -283,6 +283,14 @@ class ChaosRun:
             locust_exceptions=self._load.exceptions,
             listener_failed=here or self._load.listener_failed,
         )
+
+
+def _command(argv: list[str]) -> str:
+    """What a person types to run it again."""
+    ours = Path(__file__).parent
+    if "--chaos-plan" in argv and any(str(ours) in argument for argument in argv):  # by `chaos-locust run`
+        return shlex.join(["chaos-locust", "run", argv[argv.index("--chaos-plan") + 1]])
+    return shlex.join(["locust", *argv[1:]])
 
 
 def new_folder(results: Path) -> Path:

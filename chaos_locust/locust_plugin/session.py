@@ -75,7 +75,6 @@ class Session:
 
     def _set_up(self, plan: Plan) -> None:
         environment, events = self.environment, self.environment.events
-        environment.host = plan.host
         environment.stop_timeout = plan.timeout_s
         if plan.requests:
             adopt_requests(environment, plan.requests)
