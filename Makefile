@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for real seconds to pass, so several run at once.
+TEST_PROCESSES ?= 4
 
 .PHONY: demo test bench simulate lock clean
 
@@ -12,7 +14,7 @@ test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 simulate: $(VENV)/installed
 	$(BIN)/python -m tests.simulation

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 SKIPS = Path(__file__).with_name("skips.toml")
+
+
+@pytest.fixture
+def fixed_ports() -> Iterator[None]:
+    """For tests that need ports everybody knows: one at a time, though several processes run tests."""
+    with (Path(tempfile.gettempdir()) / "chaos-locust-tests-fixed-ports").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class ListOfSkips:

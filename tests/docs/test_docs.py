@@ -103,7 +103,7 @@ def test_page(page: Path, folder: Path, shop: Mapping[str, str]) -> None:
     run_page(page, folder, {**environ(folder), **shop})
 
 
-def test_readme(folder: Path) -> None:
+def test_readme(folder: Path, fixed_ports: None) -> None:
     """Against a database and a service where the README has them, and `make demo` as in a checkout."""
     taken = [port for port in README_PORTS if listening(port)]
     if taken:

@@ -247,7 +247,7 @@ def test_request_that_never_happens(place: Place) -> None:
     assert "GET /never" in output
 
 
-def test_port_in_use(place: Place) -> None:
+def test_port_in_use(place: Place, fixed_ports: None) -> None:
     with contextlib.ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         with contextlib.suppress(OSError):  # somebody else may have it, which does as well
