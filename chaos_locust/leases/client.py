@@ -103,6 +103,7 @@ class Guardian:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
         self._clean = False
+        self._process = None  # whatever is told meanwhile is for the guardian that died
         try:
             self._launch()
         except LeaseError as error:

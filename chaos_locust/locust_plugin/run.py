@@ -166,6 +166,8 @@ class ChaosRun:
             self.interrupt(action.reason, action.detail)
         elif action.do == "skip":
             self._on_event(FaultEvent(self.now_s, action.fault, "skipped", action.detail))
+        elif self._recovery is not None:
+            return  # the guardian died with all that it knew: another one undoes every lease of this run
         elif action.do == "observe":
             self._guardian.observe(action.fault)
         elif action.do == "inject":
