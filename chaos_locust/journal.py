@@ -207,14 +207,19 @@ def _check_schema(data: Mapping[str, Any], file: Path) -> None:
         raise ChaosError(f"{file}: written with journal schema {schema}, this version reads {SCHEMA_VERSION}")
 
 
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered objects of a file of JSON lines, without a last line that is cut off."""
+def _lines(file: Path, damaged: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered objects of a file of JSON lines, without a last line that is cut off.
+
+    damaged: lines in its middle may be cut off too, for another process went on writing it.
+    """
     try:
         with file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 try:
                     data = json.loads(line)
                 except ValueError as error:
+                    if damaged:
+                        continue
                     if not line.endswith(b"\n"):
                         return
                     raise ChaosError(f"{file}, line {number}: not JSON: {error}") from error
@@ -238,7 +243,7 @@ def _guardian_events(file: Path, header: RunStarted, journalled: list[Event]) ->
     states = {(e.fault, e.state) for e in journalled if isinstance(e, FaultEvent)}
     effects = {(e.fault, e.detail) for e in journalled if isinstance(e, EffectSeen)}
     found: list[Event] = []
-    for number, data in _lines(file):
+    for number, data in _lines(file, damaged=True):
         try:
             event, fault = data["event"], data.get("fault")
             if fault is None:

@@ -247,7 +247,10 @@ def serve(source: int, output: int, store: LeaseStore) -> int:
                 break
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
-                going = guardian.obey(json.loads(line)) and going
+                try:
+                    going = guardian.obey(json.loads(line)) and going
+                except (KeyError, ValueError) as error:  # whatever is said, what acts must still be undone
+                    voice.emit("note", detail=f"a command was not understood: {error!r}")
         if guardian.owner_is_dead:
             reason = "the run died"
             break
