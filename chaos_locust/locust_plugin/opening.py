@@ -6,10 +6,11 @@ import logging
 import os
 from pathlib import Path
 
+from gevent.monkey import is_module_patched
 from locust.env import Environment
 
 from chaos_locust.backends.preflight import preflight
-from chaos_locust.errors import InvalidPlan, Problem
+from chaos_locust.errors import InvalidPlan, PreflightFailed, Problem
 from chaos_locust.locust_plugin.shapes import LoadShape
 from chaos_locust.plan.check import check_plan
 from chaos_locust.plan.documents import load_plan
@@ -30,6 +31,9 @@ def is_wanted(environment: Environment) -> bool:
 def checked_plan(environment: Environment) -> Plan:
     """Raises InvalidPlan and PreflightFailed, each with every problem that can be found now."""
     assert environment.parsed_options is not None
+    if not is_module_patched("time"):  # signals, messages and the guardian's death would go unheard
+        text = "is set; a run needs gevent's patches, so unset it"
+        raise PreflightFailed([Problem("LOCUST_SKIP_MONKEY_PATCH", text)])
     plan = _read_plan(environment)
     checked = check_plan(plan)
     for warning in checked.warnings:

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
+os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+import locust  # noqa: F401
+
+del os.environ["LOCUST_SKIP_MONKEY_PATCH"]  # processes that other tests start are to be patched
