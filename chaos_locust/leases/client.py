@@ -84,9 +84,6 @@ class Guardian:
     def revert(self, fault: str) -> None:
         self._tell({"do": "revert", "fault": fault})
 
-    def revert_all(self) -> None:
-        self._tell({"do": "revert_all"})
-
     def close(self, timeout_s: float) -> bool:
         """Undoes everything that is left and ends the guardian. Returns whether all was clean in time.
 

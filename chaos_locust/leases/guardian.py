@@ -85,7 +85,7 @@ class Voice:
 
 
 class Guardian:
-    """Commands: open, start, observe, inject, revert, revert_all, close; or recover alone."""
+    """Commands: open, start, observe, inject, revert, close; or recover alone."""
 
     def __init__(self, voice: Voice, store: LeaseStore) -> None:
         self._voice, self._store = voice, store
@@ -114,9 +114,6 @@ class Guardian:
                 self._run(partial(keeper.inject, float(command["lease_s"])))
             case "revert":
                 self._run(self._keepers[command["fault"]].revert)
-            case "revert_all":
-                for keeper in self._keepers.values():
-                    self._run(keeper.revert)
             case "recover":
                 self._recover(command)
                 return False
