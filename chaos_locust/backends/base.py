@@ -6,6 +6,7 @@ that somebody who was not there when the fault was made can undo it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,8 +19,16 @@ from chaos_locust.plan.parts import Target
 MARK = "chaos-"
 """Whatever is made in the target begins with this, so that it is known as ours without a lease."""
 
+
+def mark(run_id: str, *parts: str, longest: int = 200) -> str:
+    """The name of something that a run makes: `chaos-RUN-PART-...`; a digest of it where that is too long."""
+    name = MARK + "-".join((run_id, *parts))
+    return name if len(name) <= longest else MARK + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
 Undo = dict[str, Any]
-"""How to undo one fault, as JSON data; `backend` names who can."""
+"""How to undo one fault, as JSON data; `backend` names who can. `mark`, where the fault leaves one in the
+target, is how `scan` tells what belongs to a run that is alive."""
 
 Reading = dict[str, Any]
 """What was seen at one moment, as JSON data; `at_s` is on a monotonic clock."""
@@ -73,4 +82,6 @@ class Backend(Protocol):
         """What is undone, for people."""
 
     def scan(self, place: str) -> list[Undo]:
-        """Everything at `place` that carries our mark. Raises BackendError."""
+        """Everything at `place` that carries our mark: a proxy API or a server by its URL, a folder by its
+        path; empty: this machine, as far as the backend can look at it without being told where.
+        Raises BackendError."""

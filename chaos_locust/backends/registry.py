@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from chaos_locust.backends.base import Backend
 from chaos_locust.backends.link_watch import LinkWatch
-from chaos_locust.backends.process import ProcessBackend
-from chaos_locust.backends.toxiproxy import ToxiproxyBackend
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.base import Fault
 
 GROUP = "chaos_locust.backends"
+
+# Imported when first asked for: some need packages that only an extra installs.
+BUILT_IN = {
+    "proxy": "chaos_locust.backends.toxiproxy:ToxiproxyBackend",
+    "http": "chaos_locust.backends.http:HttpBackend",
+    "packets": "chaos_locust.backends.packets:PacketsBackend",
+    "process": "chaos_locust.backends.process:ProcessBackend",
+    "resources": "chaos_locust.backends.resources:ResourcesBackend",
+    "files": "chaos_locust.backends.files:FilesBackend",
+    "clock": "chaos_locust.backends.clock:ClockBackend",
+    "containers": "chaos_locust.backends.containers:ContainersBackend",
+    "postgres": "chaos_locust.backends.postgres:PostgresBackend",
+    "redis": "chaos_locust.backends.redis:RedisBackend",
+}
 
 
 class Backends:
     """One backend for each family, made when first asked for; they share the account of our own bytes."""
 
     def __init__(self) -> None:
-        watch = LinkWatch()
-        self._known: dict[str, Backend] = {
-            ToxiproxyBackend.name: ToxiproxyBackend(watch),
-            ProcessBackend.name: ProcessBackend(watch),
-        }
+        self._watch = LinkWatch()
+        self._known: dict[str, Backend] = {}
 
     def named(self, name: str) -> Backend:
         """`name` is a family of faults, and stands in every Undo. Raises BackendError."""
         if name not in self._known:
-            self._known[name] = _installed(name)
+            self._known[name] = self._built_in(name) if name in BUILT_IN else _installed(name)
         return self._known[name]
+
+    def _built_in(self, name: str) -> Backend:
+        module, _, made = BUILT_IN[name].partition(":")
+        backend: Backend = getattr(import_module(module), made)(self._watch)
+        return backend
 
 
 def backend_for(fault: Fault) -> Backend:

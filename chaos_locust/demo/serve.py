@@ -150,7 +150,13 @@ class Supervisor:
     def _announce(self, ready_file: Path | None) -> None:
         settings = self._settings
         shop, api = settings.url("shop"), settings.url("proxy")
-        environment = {"SHOP_URL": shop, "PROXY_API": api, "SHOP_STATE": str(settings.state)}
+        environment = {
+            "SHOP_URL": shop,
+            "PROXY_API": api,
+            "SHOP_STATE": str(settings.state),
+            "SHOP_POSTGRES": f"postgresql://shop@{HOST}:{settings.ports.postgres}/shop",
+            "SHOP_CACHE": f"redis://{HOST}:{settings.ports.cache}",
+        }
         processes = [
             {
                 "name": child.name,

@@ -40,14 +40,18 @@ def parse_when(text: object) -> When:
 class Fault(Data):
     """Base of all faults. Exactly one of `at` (seconds from the start of the run) and `when`.
 
-    kind: its name in a plan. family: which backend does it. instant: it happens at once, and has no `for`.
-    undo: how it ends when everything of ours dies. effect_text: what proves that it acted.
+    kind: its name in a plan. family: which backend does it. needs: the keys of a target that it needs,
+    where `link` is `proxy` or `upstream` and `listen`. instant: it happens at once, and has no `for`.
+    changes: its strength changes while it acts, so the backend's `adjust` is called. undo: how it ends when
+    everything of ours dies. effect_text: what proves that it acted.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     family: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
     instant: ClassVar[bool] = False
+    changes: ClassVar[bool] = False
     undo: ClassVar[str]
     effect_text: ClassVar[str]
 
@@ -88,6 +92,13 @@ class Fault(Data):
         """When it is due to end; None: instant, or started by a condition."""
         return None if self.at_s is None or self.duration_s is None else self.at_s + self.duration_s
 
+    def clashes_with(self, other: Fault) -> str:
+        """Why it cannot act together with `other` on the same target; empty when it can.
+
+        Asked both ways, so each class need only know the faults that it stands in the way of.
+        """
+        return f"both are {self.kind}" if self.kind == other.kind else ""
+
     def to_json(self) -> dict[str, Any]:
         """As in a plan, `kind` included; `registry.parse_fault` reads it back."""
         return {"kind": self.kind, **self.model_dump(mode="json", exclude_none=True)}
@@ -101,7 +112,17 @@ class ProxyFault(Fault):
     """
 
     family: ClassVar[str] = "proxy"
+    needs: ClassVar[tuple[str, ...]] = ("link",)
     undo: ClassVar[str] = "the guardian takes it off the proxy, or `chaos-locust cleanup` does"
 
     direction: Direction = "downstream"
     share: Share = 1.0
+
+    @property
+    def directions(self) -> frozenset[str]:
+        return frozenset(("downstream", "upstream") if self.direction == "both" else (self.direction,))
+
+    def clashes_with(self, other: Fault) -> str:
+        if isinstance(other, ProxyFault) and other.kind == self.kind and self.directions & other.directions:
+            return f"both are {self.kind} in the same direction"
+        return ""

@@ -52,6 +52,7 @@ class GradualLatency(ProxyFault):
         "delays everything on the link, a step each second, by from up or down to latency"
     )
     effect_text: ClassVar[str] = "the delay on the link follows the ramp, and the load's bytes went through"
+    changes: ClassVar[bool] = True
 
     latency_s: Milliseconds = Field(alias="latency")
     from_s: Milliseconds = Field(
@@ -149,5 +150,22 @@ class Down(Fault):
     kind: ClassVar[str] = "down"
     summary: ClassVar[str] = "refuses new connections and drops all that are open"
     family: ClassVar[str] = "proxy"
+    needs: ClassVar[tuple[str, ...]] = ProxyFault.needs
     undo: ClassVar[str] = ProxyFault.undo
     effect_text: ClassVar[str] = "the link refuses connections, and the load used it just before"
+
+    def clashes_with(self, other: Fault) -> str:
+        return "on a link that is down nothing else can act" if other.needs == self.needs else ""
+
+
+FAULTS: tuple[type[Fault], ...] = (
+    Latency,
+    GradualLatency,
+    Bandwidth,
+    Timeout,
+    Reset,
+    SlowClose,
+    Slicer,
+    Limit,
+    Down,
+)

@@ -20,6 +20,7 @@ class Kill(Fault):
     kind: ClassVar[str] = "kill"
     summary: ClassVar[str] = "ends the process by a signal (default KILL); nothing of ours starts it again"
     family: ClassVar[str] = "process"
+    needs: ClassVar[tuple[str, ...]] = ("pidfile",)
     instant: ClassVar[bool] = True
     undo: ClassVar[str] = "nothing to undo: the target's own supervisor starts it again"
     effect_text: ClassVar[str] = "the process is gone, and the load's bytes went through it just before"
@@ -33,5 +34,9 @@ class Pause(Fault):
     kind: ClassVar[str] = "pause"
     summary: ClassVar[str] = "stops the process and lets it go on afterwards"
     family: ClassVar[str] = "process"
+    needs: ClassVar[tuple[str, ...]] = ("pidfile",)
     undo: ClassVar[str] = "the guardian sends SIGCONT, or `chaos-locust cleanup` does"
     effect_text: ClassVar[str] = "the process is stopped, and the load's connections reach it"
+
+
+FAULTS: tuple[type[Fault], ...] = (Kill, Pause)

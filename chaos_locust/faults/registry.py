@@ -8,32 +8,33 @@ from types import MappingProxyType
 
 from chaos_locust.data import check_mapping, did_you_mean, within
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
-from chaos_locust.faults.base import Fault
-from chaos_locust.faults.network import (
-    Bandwidth,
-    Down,
-    GradualLatency,
-    Latency,
-    Limit,
-    Reset,
-    Slicer,
-    SlowClose,
-    Timeout,
+from chaos_locust.faults import (
+    clock,
+    containers,
+    files,
+    http,
+    identity,
+    network,
+    packets,
+    postgres,
+    process,
+    redis,
+    resources,
 )
-from chaos_locust.faults.process import Kill, Pause
+from chaos_locust.faults.base import Fault
 
 BUILT_IN: tuple[type[Fault], ...] = (
-    Latency,
-    GradualLatency,
-    Bandwidth,
-    Timeout,
-    Reset,
-    SlowClose,
-    Slicer,
-    Limit,
-    Down,
-    Kill,
-    Pause,
+    *network.FAULTS,
+    *http.FAULTS,
+    *packets.FAULTS,
+    *process.FAULTS,
+    *resources.FAULTS,
+    *files.FAULTS,
+    *clock.FAULTS,
+    *containers.FAULTS,
+    *postgres.FAULTS,
+    *redis.FAULTS,
+    *identity.FAULTS,
 )
 
 

@@ -254,7 +254,7 @@ class Keeper:
 
     def _ramp(self) -> None:
         """Brings a fault that changes with time along, until it ends."""
-        if self.fault.kind != "gradual_latency":
+        if not self.fault.changes:
             return
         while not self._ended.wait(READ_EVERY_S):
             with self._lock:

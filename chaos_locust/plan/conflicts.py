@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from urllib.parse import urlsplit
 
 from chaos_locust.errors import Problem
 from chaos_locust.faults.base import Fault
-from chaos_locust.faults.network import Down
 from chaos_locust.plan.allow import may_reach
 from chaos_locust.plan.expected import Expected
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 from chaos_locust.units import format_duration
+
+_WORDS = {"link": "proxy, or upstream and listen"}
 
 
 def target_problems(plan: Plan) -> list[Problem]:
@@ -25,11 +25,9 @@ def target_problems(plan: Plan) -> list[Problem]:
         if missing:
             text = f"{fault.kind} needs {missing}, which the target '{fault.target}' does not give"
             problems.append(Problem(f"faults[{index}].target", text))
-    addresses = []
+    addresses: list[tuple[str, str]] = []
     for name, target in plan.targets.items():
-        for key, address in (("upstream", target.upstream), ("listen", target.listen)):
-            if address is not None:
-                addresses.append((f"targets.{name}.{key}", address.rpartition(":")[0].strip("[]")))
+        addresses += [(f"targets.{name}.{key}", host) for key, host in target.hosts()]
     if any(target.proxy or target.upstream for target in plan.targets.values()):
         addresses.append(("proxy_api", urlsplit(plan.proxy_api).hostname or ""))
     for place, host in addresses:
@@ -56,18 +54,19 @@ def fault_problems(plan: Plan, expected: Expected) -> list[Problem]:
             problems.append(Problem(f"faults[{index}].for", text))
     for (first, one), (second, other) in combinations(enumerate(plan.faults), 2):
         same = _same(plan, one, other)
-        if same and (reason := _clash(one, other)) and _meet(expected, one, other):
+        if (
+            same
+            and (reason := one.clashes_with(other) or other.clashes_with(one))
+            and _meet(expected, one, other)
+        ):
             text = f"cannot act together with faults[{first}] ({one.name}) on {same}: {reason}"
             problems.append(Problem(f"faults[{second}]", text))
     return problems
 
 
 def _missing(fault: Fault, target: Target) -> str:
-    if fault.family == "proxy" and not target.has_link:
-        return "proxy, or upstream and listen"
-    if fault.family == "process" and target.pidfile is None:
-        return "pidfile"
-    return ""
+    missing = [_WORDS.get(key, key) for key in fault.needs if not target.gives(key)]
+    return " and ".join(missing)
 
 
 def _same(plan: Plan, one: Fault, other: Fault) -> str:
@@ -75,31 +74,13 @@ def _same(plan: Plan, one: Fault, other: Fault) -> str:
     if one.target == other.target:
         return one.target
     first, second = plan.targets.get(one.target), plan.targets.get(other.target)
-    if first is None or second is None or one.family != other.family:
+    if first is None or second is None:
         return ""
-    keys = ("pidfile",) if one.family == "process" else ("proxy", "listen")
-    for key in keys:
-        if getattr(first, key) is not None and getattr(first, key) == getattr(second, key):
-            return f"{one.target} and {other.target}, which have the same {key}"
+    for need in set(one.needs) & set(other.needs):
+        for key in ("proxy", "listen") if need == "link" else (need,):
+            if getattr(first, key) is not None and getattr(first, key) == getattr(second, key):
+                return f"{one.target} and {other.target}, which have the same {key}"
     return ""
-
-
-def _clash(one: Fault, other: Fault) -> str:
-    """Why two faults on one target cannot both act at once; empty when they can."""
-    if one.family != other.family:
-        return ""
-    if Down.kind in (one.kind, other.kind):
-        return f"on a link that is {Down.kind} nothing else can act"
-    if one.kind == other.kind and set(_directions(one)) & set(_directions(other)):
-        return (
-            f"both are {one.kind} in the same direction" if one.family == "proxy" else f"both are {one.kind}"
-        )
-    return ""
-
-
-def _directions(fault: Fault) -> Iterator[str]:
-    direction = getattr(fault, "direction", "both")
-    yield from ("downstream", "upstream") if direction == "both" else (direction,)
 
 
 def _meet(expected: Expected, one: Fault, other: Fault) -> bool:

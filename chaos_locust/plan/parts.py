@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -14,8 +15,10 @@ from chaos_locust.plan.grammar import parse_objective
 from chaos_locust.plan.load import Request
 from chaos_locust.plan.objectives import Objective, RecoveryObjective, Severity
 from chaos_locust.plan.slos import SLOS
+from chaos_locust.redact import redact_text
 from chaos_locust.units import format_share
 
+_HOST = re.compile(r"[0-9A-Fa-f:.]+|[A-Za-z0-9_.-]+", re.ASCII)
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})", re.ASCII)
 
 
@@ -26,14 +29,51 @@ def _address(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if _ADDRESS.fullmatch(value) or not _HOST.fullmatch(value):
+        raise ValueError(f"'{value}' is no host; give an address or a name without a port, such as 10.0.0.7")
+    return value
+
+
+def _host_of(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _store_url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(
+                f"'{redact_text(value)}' is no URL; give one such as {schemes[0]}://user@127.0.0.1:5432/name"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
+PostgresUrl = Annotated[str, _store_url("postgresql", "postgres")]
+RedisUrl = Annotated[str, _store_url("redis", "rediss", "valkey", "valkeys")]
+
+
+MEANS = ("pidfile", "addresses", "path", "clock", "container", "postgres", "redis")
+"""Keys of a target that faults need, besides those of its link."""
 
 
 class Target(Data):
     """A named part that faults may touch. `name` is its key in the plan's `targets`.
 
     Its link: `proxy` names a proxy of the Toxiproxy at `proxy_api`, or one is made that listens at `listen`
-    and passes on to `upstream`. Its process: `pidfile`. It may have both.
+    and passes on to `upstream`. Its process: `pidfile`. Its packets: `addresses`, those of the target; only
+    those to or from `peers` where they are given; seen in the network `namespace` (`ip netns`), by default in
+    ours. Its disk: `path`, a file or folder; `root_disk` says yes to one on the root file system. The file
+    that its `clock` is read from (libfaketime). Its `container`, by name or id. The server as such, which
+    may need an account with rights: `postgres` and `redis`, as URLs. It may have several of these.
     """
 
     name: str = Field(default="", exclude=True)
@@ -41,12 +81,19 @@ class Target(Data):
     upstream: Address | None = None
     listen: Address | None = None
     pidfile: str | None = Field(default=None, min_length=1)
+    addresses: tuple[Address, ...] | None = Field(default=None, min_length=1)
+    peers: tuple[Host, ...] | None = Field(default=None, min_length=1)
+    namespace: str | None = Field(default=None, min_length=1)
+    path: str | None = Field(default=None, pattern="^/")
+    root_disk: bool = False
+    clock: str | None = Field(default=None, pattern="^/")
+    container: str | None = Field(default=None, min_length=1)
+    postgres: PostgresUrl | None = None
+    redis: RedisUrl | None = None
 
     @classmethod
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
-        proxy, upstream, listen, pidfile = (
-            data.get(key) is not None for key in ("proxy", "upstream", "listen", "pidfile")
-        )
+        proxy, upstream, listen = (data.get(key) is not None for key in ("proxy", "upstream", "listen"))
         if proxy and (upstream or listen):
             return [
                 Problem(
@@ -57,13 +104,33 @@ class Target(Data):
         if upstream != listen:
             missing = "listen" if upstream else "upstream"
             return [Problem(missing, "is missing; a proxy is made from upstream and listen together")]
-        if not (proxy or upstream or pidfile):
-            return [Problem("", "gives nothing to touch; give proxy, upstream and listen, or pidfile")]
+        for key, needed in (("peers", "addresses"), ("namespace", "addresses"), ("root_disk", "path")):
+            if data.get(key) and data.get(needed) is None:
+                return [Problem(key, f"has no effect without {needed}")]
+        if not (proxy or upstream or any(data.get(key) is not None for key in MEANS)):
+            return [Problem("", f"gives nothing to touch; give proxy, upstream and listen, or {_or(MEANS)}")]
         return []
 
     @property
     def has_link(self) -> bool:
         return self.proxy is not None or self.upstream is not None
+
+    def gives(self, need: str) -> bool:
+        """Whether it has what a fault class names in `needs`."""
+        return self.has_link if need == "link" else getattr(self, need) is not None
+
+    def hosts(self) -> Iterator[tuple[str, str]]:
+        """(key, host) of everything that faults on it reach over the network."""
+        for key in ("upstream", "listen"):
+            if (address := getattr(self, key)) is not None:
+                yield key, _host_of(address)
+        for index, address in enumerate(self.addresses or ()):
+            yield f"addresses[{index}]", _host_of(address)
+        for index, peer in enumerate(self.peers or ()):
+            yield f"peers[{index}]", peer
+        for key in ("postgres", "redis"):
+            if (url := getattr(self, key)) is not None:
+                yield key, urlsplit(url).hostname or ""
 
 
 def read_targets(value: object) -> dict[str, Target]:

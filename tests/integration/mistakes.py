@@ -103,9 +103,7 @@ class Place:
     def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """What it prints goes to the file `name`."""
         with (self.folder / name).open("wb") as output:
-            return subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=self.folder, env=self.environ
-            )
+            return subprocess.Popen(command, stdout=output, stderr=output, cwd=self.folder, env=self.environ)
 
     def processes(self) -> dict[int, str]:
         """Everything that was started from here and still lives."""

@@ -1,0 +1,7 @@
+"""Faults on a PostgreSQL server, done by its own protocol."""
+
+from __future__ import annotations
+
+from chaos_locust.faults.base import Fault
+
+FAULTS: tuple[type[Fault], ...] = ()
