@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
     from chaos_locust.locust_plugin.shapes import RampShape, SoakShape, SpikeShape, StepsShape, StressShape
     from chaos_locust.plan.documents import load_plan
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "must_refuse": "chaos_locust.locust_plugin.refusals",
     "register": "chaos_locust.locust_plugin.register",
     "RampShape": "chaos_locust.locust_plugin.shapes",
     "SoakShape": "chaos_locust.locust_plugin.shapes",
@@ -40,6 +42,7 @@ __all__ = [
     "Target",
     "__version__",
     "load_plan",
+    "must_refuse",
     "register",
 ]
 

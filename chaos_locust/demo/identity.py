@@ -28,6 +28,7 @@ from chaos_locust.demo.settings import Settings
 ISSUER = "shop-identity"
 AUDIENCE = "shop"
 TOKEN_S = 3600
+AUDIENCES = (AUDIENCE, "warehouse")  # the same users and keys serve another service too
 PUBLISHED_KEYS = 3  # the newest signs; the ones before it stay valid for tokens that are still out
 # The users of the demo: password and role. Only a manager may change prices.
 USERS = {
@@ -61,10 +62,10 @@ class Keys:
         written.replace(self._path)
         return kid
 
-    def sign(self, user: str, now: float) -> str:
+    def sign(self, user: str, now: float, lasts_s: int, audience: str) -> str:
         kid, key = self._keys[-1]
-        times = {"iat": int(now), "exp": int(now) + TOKEN_S}
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "role": USERS[user][1], **times}
+        times = {"iat": int(now), "exp": int(now) + lasts_s}
+        claims = {"iss": ISSUER, "aud": audience, "sub": user, "role": USERS[user][1], **times}
         return jwt.encode(claims, key, algorithm="RS256", headers={"kid": kid})
 
     def published(self) -> list[dict[str, str]]:
@@ -91,7 +92,10 @@ def _hash(password: str, salt: bytes) -> bytes:
 
 
 def application(keys: Keys) -> Starlette:
-    """POST /token, GET /.well-known/jwks.json, POST /rotate, GET /health."""
+    """POST /token, GET /.well-known/jwks.json, POST /rotate, GET /health.
+
+    A token is asked for by user and password; by expires_in and audience too where others are wanted.
+    """
     salt = os.urandom(16)
     passwords = {user: _hash(password, salt) for user, (password, _) in USERS.items()}
 
@@ -99,13 +103,16 @@ def application(keys: Keys) -> Starlette:
         try:
             body = await request.json()
             user, password = str(body["user"]), str(body["password"])
-        except (ValueError, KeyError, TypeError):
+            lasts_s, audience = int(body.get("expires_in", TOKEN_S)), body.get("audience", AUDIENCE)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return JSONResponse({"error": "needs user and password"}, 422)
+        if not 0 < lasts_s <= TOKEN_S or audience not in AUDIENCES:
+            return JSONResponse({"error": f"expires_in: 1 to {TOKEN_S}; audience: {AUDIENCES}"}, 422)
         given = _hash(password, salt)  # for unknown users too, so that the time tells nothing
         if not hmac.compare_digest(given, passwords.get(user, b"")):
             return JSONResponse({"error": "wrong user or password"}, 401)
-        signed = keys.sign(user, time.time())
-        return JSONResponse({"access_token": signed, "token_type": "Bearer", "expires_in": TOKEN_S})
+        signed = keys.sign(user, time.time(), lasts_s, audience)
+        return JSONResponse({"access_token": signed, "token_type": "Bearer", "expires_in": lasts_s})
 
     async def jwks(request: Request) -> JSONResponse:
         return JSONResponse({"keys": keys.published()})

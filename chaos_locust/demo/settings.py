@@ -21,6 +21,9 @@ DEFECTS = {
     "lost-order": "an order is acknowledged before it is committed, and lost if the database fails",
     "double-charge": "after a time-out a payment is tried again with a fresh idempotency key",
     "stale-cache": "a changed price or stock is not noticed by the cache",
+    "drops-keys": "the keys that tokens are checked with are thrown away whenever they are fetched again",
+    "stale-keys": "a token's key that is not known is never asked for, once any keys are there",
+    "unchecked-tokens": "tokens are believed without a look at signature, expiry and audience",
     "leaky-pool": "a database slot is not given back after an error",
 }
 

@@ -46,8 +46,12 @@ class Problem(BaseModel):
 
 
 class Credentials(BaseModel):
+    """expires_in (seconds) and audience: for a token that lasts less long, or is for another service."""
+
     user: str
     password: str
+    expires_in: int | None = None
+    audience: str | None = None
 
 
 class Token(BaseModel):
@@ -164,7 +168,7 @@ def application(settings: Settings) -> ASGIApp:
 
     @app.post("/login", response_model=Token, responses=problems)
     async def login(credentials: Credentials) -> Response:
-        return JSONResponse(await shop.tokens.login(credentials.user, credentials.password))
+        return JSONResponse(await shop.tokens.login(credentials.model_dump(exclude_none=True)))
 
     @app.get("/products", response_model=Products, responses=problems)
     async def products() -> Response:
