@@ -8,26 +8,17 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from chaos_locust.backends.base import Effect, Reading, Undo
 from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.backends.process_effect import process_effect
-from chaos_locust.backends.toxics import made_proxy
-from chaos_locust.errors import BackendError, ProbeError, Problem
+from chaos_locust.backends.process_use import link_before, resolve, use_reading
+from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.process import Kill
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
-from chaos_locust.probes.process import (
-    ProcessId,
-    ancestors,
-    command_line,
-    identify,
-    listening_ports,
-    read_pidfile,
-)
+from chaos_locust.probes.process import ProcessId
 
 _SIGNAL_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
@@ -47,7 +38,7 @@ class ProcessBackend:
         if target.pidfile is None:
             return [Problem(place, f"gives no process; a {fault.kind} needs pidfile")]
         try:
-            found = _resolve(target.pidfile)
+            found = resolve(target.pidfile)
             if found.state in ("T", "t"):
                 return [Problem(place, f"process {found.pid} is stopped already")]
         except BackendError as error:
@@ -63,18 +54,15 @@ class ProcessBackend:
     def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
         if target.pidfile is None:
             raise BackendError(f"target {target.name} has no pid file")
-        found = _resolve(target.pidfile)
+        found = resolve(target.pidfile)
         if not isinstance(fault, Kill) and found.state in ("T", "t"):
             raise BackendError(f"process {found.pid} is stopped already")
-        link = None
-        if target.has_link:
-            link = {"api": plan.proxy_api, "proxy": target.proxy or made_proxy(run_id, target)}
         return {
             "backend": self.name,
             "action": "nothing" if isinstance(fault, Kill) else "continue",
             "process": asdict(found),
             "pidfile": target.pidfile,
-            "link": link,
+            "link": link_before(run_id, plan, target),
         }
 
     def inject(self, fault: Fault, undo: Undo) -> None:
@@ -95,27 +83,7 @@ class ProcessBackend:
         raise BackendError(f"a {fault.kind} does not change with time")
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
-        victim = ProcessId(**undo["process"])
-        reading: Reading = {
-            "at_s": time.monotonic(),
-            "pid": victim.pid,
-            "state": victim.state,
-            "ports": [],
-            "received": 0,
-            "connections": 0,
-            "link": self._count(undo["link"]),
-            "error": "",
-        }
-        try:
-            for port in sorted(listening_ports(victim.pid)):
-                reading["ports"].append(port)
-                use = self._watch.ports.count(port)
-                reading["received"] += use.received
-                reading["connections"] += use.connections
-        except ProbeError as error:
-            reading["error"] = str(error)
-        reading["own"] = self._watch.own_hellos()
-        return reading
+        return use_reading(self._watch, ProcessId(**undo["process"]), undo["link"])
 
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return process_effect(fault, before, during)
@@ -140,49 +108,6 @@ class ProcessBackend:
 
     def scan(self, place: str) -> list[Undo]:
         return []  # a stopped process carries no mark
-
-    def _count(self, link: Any) -> Reading | None:
-        """The bytes through the proxy before the process, where the target names one."""
-        if link is None:
-            return None
-        api = self._watch.api(link["api"])
-        try:
-            listen = api.proxy(link["proxy"])["listen"]
-        except BackendError as error:
-            return {"at_s": time.monotonic(), "sent": None, "own": 0, "exact": False, "error": str(error)}
-        return self._watch.count(api, link["proxy"], listen)
-
-
-def _resolve(pidfile: str) -> ProcessId:
-    """Who the pid file names now. Raises BackendError when that is nobody, or nobody that we may touch."""
-    try:
-        pid = read_pidfile(pidfile)
-    except ProbeError as error:
-        raise BackendError(str(error)) from None
-    found = identify(pid)
-    if found is None:
-        raise BackendError(f"no process has the pid {pid} of {pidfile}")
-    if pid == 1 or pid == os.getpid() or pid in ancestors(os.getpid()):
-        who = "the first process of this machine" if pid == 1 else "this program or one that started it"
-        raise BackendError(f"process {pid} of {pidfile} is {who}, which is never touched")
-    if _is_locust(command_line(pid)):
-        raise BackendError(f"process {pid} of {pidfile} is Locust, the load itself, which is never touched")
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        raise BackendError(
-            f"process {pid} of {pidfile} belongs to another user: no right to signal it"
-        ) from None
-    except ProcessLookupError:
-        raise BackendError(f"no process has the pid {pid} of {pidfile}") from None
-    return found
-
-
-def _is_locust(arguments: Sequence[str]) -> bool:
-    names = [Path(argument).name for argument in arguments[:2]]
-    if "locust" in names or list(arguments[1:3]) == ["-m", "locust"]:
-        return True
-    return "chaos-locust" in names and "run" in arguments[1:3]
 
 
 def _send(victim: ProcessId, number: signal.Signals) -> None:
