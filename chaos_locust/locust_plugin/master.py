@@ -93,11 +93,6 @@ class LoadMaster:
         return len(self._roll.of_state("active", "final"))
 
     @property
-    def in_flight(self) -> int:
-        """Requests sent and not answered, as last reported."""
-        return sum(worker.in_flight for worker in self._roll.of_state("active"))
-
-    @property
     def exceptions(self) -> int:
         """Tasks that raised, on all workers."""
         return sum(worker.exceptions for worker in self._roll.crew.values())

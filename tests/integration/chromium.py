@@ -25,7 +25,7 @@ TOLD = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
 class Chromium:
-    """One browser with one tab, 1440 x 900, for the time of a `with` block. Keeps every event of its tab.
+    """One browser with one tab, for the time of a `with` block. Keeps every event of its tab.
 
     profile: an empty folder.
     """
@@ -52,8 +52,6 @@ class Chromium:
             self._socket = websocket.create_connection(address, timeout=LIMIT_S, suppress_origin=True)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.call(f"{domain}.enable")
-            screen = {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-            self.call("Emulation.setDeviceMetricsOverride", **screen)
         except BaseException:
             self._end()
             raise
@@ -75,8 +73,10 @@ class Chromium:
                 return dict(message["result"])
             self.events.append(message)
 
-    def open(self, address: str) -> None:
+    def open(self, address: str, width: int = 1440, height: int = 900) -> None:
         """Goes to the address and waits until the page is loaded. Forgets what was told before."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **screen)
         self.events.clear()
         self.call("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):

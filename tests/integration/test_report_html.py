@@ -3,112 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
-import json
-import os
-import shutil
-import signal
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import websocket
 
 from chaos_locust.reports.write import write_all
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-LIMIT_S = 30.0
+from .chromium import CHROMIUM, Chromium
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 
-class Browser:
-    """Speaks the DevTools protocol to one tab, and keeps every event."""
-
-    def __init__(self, port: int) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=LIMIT_S) as answer:
-            tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
-        self._socket = websocket.create_connection(
-            tabs[0]["webSocketDebuggerUrl"], timeout=LIMIT_S, suppress_origin=True
-        )
-        self._ids = itertools.count(1)
-        self.events: list[dict[str, Any]] = []
-        for domain in ("Page", "Runtime", "Log", "Network", "Security"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        number = next(self._ids)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            message = json.loads(self._socket.recv())
-            if message.get("id") == number:
-                assert "error" not in message, message
-                return dict(message["result"])
-            self.events.append(message)
-
-    def wait_for(self, method: str) -> None:
-        while not any(event.get("method") == method for event in self.events):
-            self.events.append(json.loads(self._socket.recv()))
-
-    def open(self, page: Path, width: int = 1440, height: int = 900) -> None:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        self.wait_for("Page.loadEventFired")
-
-    def value(self, expression: str) -> Any:
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def problems(self) -> list[str]:
-        """Everything the console would show, and every address asked for but the page itself."""
-        found = []
-        for event in self.events:
-            params = event.get("params", {})
-            if event["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-                found.append(json.dumps(params))
-            if event["method"] == "Network.requestWillBeSent":
-                url = params["request"]["url"]
-                if not url.startswith(("file://", "data:")):
-                    found.append(url)
-        return found
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    profile = tmp_path_factory.mktemp("profile")
-    assert CHROMIUM is not None
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    process = subprocess.Popen(
-        [CHROMIUM, *flags, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        opened = Browser(_port(profile / "DevToolsActivePort", process))
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
-        opened.close()
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(LIMIT_S)
 
 
-def _port(file: Path, process: subprocess.Popen[bytes]) -> int:
-    give_up = time.monotonic() + LIMIT_S
-    while time.monotonic() < give_up and process.poll() is None:
-        if file.exists() and len(lines := file.read_text().splitlines()) == 2:
-            return int(lines[0])
-        time.sleep(0.05)
-    raise TimeoutError("Chromium did not open its debugging port")
+def problems(browser: Chromium) -> list[str]:
+    """Everything the console would show, and every address asked for but the page itself."""
+    asked = [url for url in browser.requested() if not url.startswith(("file://", "data:"))]
+    return [*browser.told(), *asked]
 
 
 @pytest.fixture(scope="module")
@@ -128,34 +45,34 @@ def _page(folder: Path, **changes: Any) -> Path:
     return folder / "report.html"
 
 
-def test_the_page_opens_without_an_error_and_without_the_network(browser: Browser, page: Path) -> None:
-    browser.open(page)
+def test_the_page_opens_without_an_error_and_without_the_network(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri())
     assert browser.value("document.querySelector('.badge').innerText").split() == ["✕", "DEVIATED"]
-    assert browser.problems() == []
+    assert problems(browser) == []
 
 
-def test_the_checks_above_can_fail(browser: Browser, tmp_path: Path) -> None:
+def test_the_checks_above_can_fail(browser: Chromium, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text("<img src='http://127.0.0.1:9/x.png'><script>console.error('told')</script>")
-    browser.open(bad)
-    problems = " ".join(browser.problems())
-    assert "http://127.0.0.1:9/x.png" in problems
-    assert "told" in problems
+    browser.open(bad.as_uri())
+    told = " ".join(problems(browser))
+    assert "http://127.0.0.1:9/x.png" in told
+    assert "told" in told
 
 
-def test_the_top_of_the_picture_is_on_the_first_screen(browser: Browser, page: Path) -> None:
-    browser.open(page, 1440, 900)
+def test_the_top_of_the_picture_is_on_the_first_screen(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri(), 1440, 900)
     assert browser.value("document.querySelector('#box svg').getBoundingClientRect().top") < 900
     assert browser.value("document.documentElement.scrollWidth") <= 1440
 
 
-def test_nothing_overflows_a_narrow_screen(browser: Browser, page: Path) -> None:
-    browser.open(page, 400, 800)
+def test_nothing_overflows_a_narrow_screen(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri(), 400, 800)
     assert browser.value("document.documentElement.scrollWidth") <= 400
 
 
-def test_the_cross_hair_tells_the_figures_of_the_moment(browser: Browser, page: Path) -> None:
-    browser.open(page)
+def test_the_cross_hair_tells_the_figures_of_the_moment(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri())
     browser.value("document.querySelector('#picture').scrollIntoView({behavior: 'instant'})")
     where = browser.value(
         """(() => { const svg = document.querySelector('#box svg'), area = svg.getBoundingClientRect();
@@ -172,21 +89,21 @@ def test_the_cross_hair_tells_the_figures_of_the_moment(browser: Browser, page: 
     assert browser.value("getComputedStyle(document.getElementById('cross')).opacity") != "0"
 
 
-def test_an_objective_leads_to_its_moment(browser: Browser, page: Path) -> None:
-    browser.open(page)
+def test_an_objective_leads_to_its_moment(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri())
     browser.value("document.querySelector('.objective a[data-from]').click()")
     assert browser.value("document.getElementById('mark').classList.contains('on')")
     assert browser.value("Number(document.getElementById('mark').getAttribute('width'))") > 3
 
 
-def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_names_do_nothing(browser: Chromium, tmp_path: Path) -> None:
     attack = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-    browser.open(_page(tmp_path, changes={"name": attack}, names={"GET /products": attack}))
+    browser.open(_page(tmp_path, changes={"name": attack}, names={"GET /products": attack}).as_uri())
     assert browser.value("document.title").startswith("DEVIATED: </script>")
-    assert browser.problems() == []
+    assert problems(browser) == []
 
 
-def test_the_page_prints(browser: Browser, page: Path) -> None:
-    browser.open(page)
+def test_the_page_prints(browser: Chromium, page: Path) -> None:
+    browser.open(page.as_uri())
     printed = browser.call("Page.printToPDF", printBackground=True)["data"]
     assert len(printed) > 50_000

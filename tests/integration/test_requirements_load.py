@@ -135,13 +135,13 @@ def test_a_fault_in_the_middle_of_a_ramp(server: Server, tmp_path: Path) -> None
                         "name": "slow",
                         "kind": "latency",
                         "target": "backend",
-                        "latency": "100ms",
+                        "latency": "300ms",
                         "at": "5s",
                         "for": "3s",
                     }
                 ],
                 "steady_state": ["error_rate < 50%"],
-                "objectives": ["error_rate < 5% during slow", "mean > 90ms during slow"],
+                "objectives": ["error_rate < 5% during slow", "mean > 250ms during slow"],
             }
             run = Run(tmp_path, server, plan)
     finally:
