@@ -18,6 +18,7 @@ from chaos_locust.faults.base import Fault, ProxyFault
 from chaos_locust.faults.network import (
     Bandwidth,
     Down,
+    Flap,
     GradualLatency,
     Latency,
     Limit,
@@ -87,6 +88,8 @@ def _mechanism(fault: Fault, before: Sequence[Reading], during: Sequence[Reading
         return None, f"the proxy did not say what it does ({during[-1]['error']})"
     acting = [r for r in looked if (not r["enabled"] if isinstance(fault, Down) else r["listed"])]
     if not acting:
+        if isinstance(fault, Flap):
+            return None, f"the link was up whenever it was looked at ({len(looked)} times)"
         return False, "the proxy lists nothing of it"
     felt = _felt(fault, before, acting)
     return felt if felt is not None else (True, "listed by the proxy (the link itself was not measured)")

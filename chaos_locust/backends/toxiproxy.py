@@ -13,7 +13,7 @@ from chaos_locust.backends.toxics import attributes_at, made_proxy, toxics_of
 from chaos_locust.backends.toxiproxy_client import NotThere, ProxyUnreachable, ToxiproxyApi
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault, ProxyFault
-from chaos_locust.faults.network import Down, GradualLatency, Latency, SlowClose
+from chaos_locust.faults.network import Down, Flap, GradualLatency, Latency, SlowClose
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 
@@ -68,6 +68,8 @@ class ToxiproxyBackend:
             api.add_toxic(undo["proxy"], toxic)
 
     def adjust(self, fault: Fault, undo: Undo, elapsed_s: float) -> None:
+        if isinstance(fault, Flap):
+            self._api(undo["api"]).enable_proxy(undo["proxy"], not fault.is_down_at(elapsed_s))
         if isinstance(fault, GradualLatency):
             for toxic in undo["toxics"]:
                 attributes = attributes_at(fault, elapsed_s)

@@ -158,6 +158,29 @@ class Down(Fault):
         return "on a link that is down nothing else can act" if other.needs == self.needs else ""
 
 
+class Flap(Down):
+    """The link goes down and comes back, over and over: `down` long, then `up` long."""
+
+    kind: ClassVar[str] = "flap"
+    summary: ClassVar[str] = (
+        "takes the link down and up again and again, each time as long as `down` and `up`"
+    )
+    effect_text: ClassVar[str] = "the link refuses connections now and then, and the load used it just before"
+    changes: ClassVar[bool] = True
+
+    down_s: Annotated[PositiveSeconds, Field(ge=0.5)] = Field(default=1.0, alias="down")
+    up_s: Annotated[PositiveSeconds, Field(ge=0.5)] = Field(default=1.0, alias="up")
+
+    def is_down_at(self, elapsed_s: float) -> bool:
+        """Whether the link is down so long after the onset, which begins a time of being down."""
+        return elapsed_s % (self.down_s + self.up_s) < self.down_s
+
+    def next_change_s(self, elapsed_s: float) -> float:
+        cycle_s = self.down_s + self.up_s
+        begun_s = elapsed_s // cycle_s * cycle_s
+        return begun_s + (self.down_s if elapsed_s - begun_s < self.down_s else cycle_s)
+
+
 FAULTS: tuple[type[Fault], ...] = (
     Latency,
     GradualLatency,
@@ -168,4 +191,5 @@ FAULTS: tuple[type[Fault], ...] = (
     Slicer,
     Limit,
     Down,
+    Flap,
 )

@@ -29,6 +29,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slicer": {"size": "10B", "delay": "10ms"},
     "limit": {"bytes": "10B"},
     "down": {},
+    "flap": {"down": "30s"},
 }
 MEASURED = ("ms on the link", "hellos without an answer")
 

@@ -223,6 +223,30 @@ def test_a_ramp_follows_its_time(proxy: ProxyServer, upstream: int, start_run: C
     assert proxy.toxics() == []
 
 
+def test_a_link_flaps_by_its_times(proxy: ProxyServer, upstream: int, start_run: Callable[..., Run]) -> None:
+    proxy.make("web", upstream)
+    flap = {"name": "flap", "kind": "flap", "target": "web", "down": "1s", "up": "500ms"}
+    run = start_run(plan_with(proxy.url, [flap | {"at": "1s", "for": "10s"}], web={"proxy": "web"}))
+    run.tell("inject", fault="flap", lease_s=20)
+    run.wait("active", "flap")
+    edges: list[tuple[float, bool]] = [(time.monotonic(), False)]
+
+    def six_edges() -> bool:
+        enabled = proxy.ask("GET", "/proxies/web")["enabled"]
+        if enabled != edges[-1][1]:
+            edges.append((time.monotonic(), enabled))
+        return len(edges) == 6
+
+    until(six_edges, "six changes", 15)
+    assert [enabled for _, enabled in edges] == [False, True] * 3
+    for number, (at_s, _) in enumerate(edges):
+        due_s = number // 2 * 1.5 + number % 2 * 1.0
+        assert abs(at_s - edges[0][0] - due_s) < 0.4, edges
+    run.tell("revert", fault="flap")
+    run.wait("reverted", "flap")
+    assert proxy.all_enabled()
+
+
 def test_a_run_under_gevent_is_never_blocked(
     embedded: ProxyServer, upstream: int, start_run: Callable[..., Run]
 ) -> None:

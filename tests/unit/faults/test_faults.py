@@ -10,7 +10,7 @@ import pytest
 
 from chaos_locust.errors import ChaosError, InvalidPlan
 from chaos_locust.faults.base import Fault, When
-from chaos_locust.faults.network import Bandwidth, GradualLatency, Latency, Slicer
+from chaos_locust.faults.network import Bandwidth, Flap, GradualLatency, Latency, Slicer
 from chaos_locust.faults.process import Kill, Pause
 from chaos_locust.faults.registry import BUILT_IN, KINDS, find_kinds, parse_fault
 
@@ -25,6 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "slicer": {"size": "1KiB", "variation": "100B", "delay": "30us"},
     "limit": {"bytes": "10KB"},
     "down": {},
+    "flap": {"down": "2s", "up": "500ms"},
     "kill": {"signal": "SIGTERM", "for": None},
     "pause": {"at": None, "when": "steady for 10s"},
 }
@@ -186,3 +187,14 @@ def test_other_packages_can_bring_kinds() -> None:
         find_kinds([entry("entry")])
     with pytest.raises(ChaosError, match=r"fault kind nothing .* cannot be loaded"):
         find_kinds([entry("nothing")])
+
+
+def test_a_flapping_link_goes_down_first_and_by_its_times() -> None:
+    flap = Flap(name="f", target="db", at="1s", duration="10s", down="2s", up="500ms")
+    assert [flap.is_down_at(t_s) for t_s in (0.0, 1.9, 2.0, 2.4, 2.5, 4.6)] == [
+        True, True, False, False, True, False,
+    ]  # fmt: skip
+    edges = [0.0]
+    while edges[-1] < 7:
+        edges.append(flap.next_change_s(edges[-1]))
+    assert edges == [0, 2, 2.5, 4.5, 5, 7]
