@@ -11,7 +11,9 @@ from typing import Literal
 
 from chaos_locust.events import EndReason, FaultEvent, FaultState
 from chaos_locust.faults.base import Fault
+from chaos_locust.faults.conditions import When
 from chaos_locust.judge.verdict import Outcome
+from chaos_locust.plan.expected import HOLD_S, RECOVERY_SEEN_S
 from chaos_locust.plan.model import Plan
 
 OBSERVE_AHEAD_S = 10.0
@@ -56,12 +58,14 @@ class Action:
 
 @dataclass(slots=True)
 class _State:
-    """Where one fault stands."""
+    """Where one fault stands. active_s, over_s: when it was confirmed to act and to be undone."""
 
     fault: Fault
     onset_s: float | None
     observing: bool = False
     injected_s: float | None = None
+    active_s: float | None = None
+    over_s: float | None = None
     revert_asked: bool = False
     state: FaultState | None = None
 
@@ -98,7 +102,8 @@ class Conductor:
         if view.abort is not None:
             return self._end("aborted", view.abort)
         actions: list[Action] = []
-        for state in self._faults.values():
+        # at the same instant, what ends makes room for what begins
+        for state in sorted(self._faults.values(), key=lambda state: state.injected_s is None):
             actions += self._fault_actions(state, now_s, view)
             if self.ended:
                 return actions
@@ -107,8 +112,13 @@ class Conductor:
     def note(self, event: FaultEvent) -> None:
         """Takes in what the executor says of a fault."""
         state = self._faults.get(event.fault)
-        if state is not None and state.state not in _OVER:
-            state.state = event.state
+        if state is None or state.state in _OVER:
+            return
+        state.state = event.state
+        if event.state == "active":
+            state.active_s = event.t_s
+        if event.state == ("active" if state.fault.instant else "reverted"):
+            state.over_s = event.t_s
 
     def next_due_s(self, now_s: float) -> float:
         """When to wake again: at the next due moment, at most MAX_WAIT_S from now."""
@@ -121,8 +131,13 @@ class Conductor:
 
     def wants_baseline(self, now_s: float) -> bool:
         """Whether the baseline's outcome may soon decide if the first fault is injected."""
-        waiting = [s.onset_s for s in self._faults.values() if s.injected_s is None and s.state not in _OVER]
-        soon = any(onset_s is None or onset_s - now_s < BASELINE_AHEAD_S for onset_s in waiting)
+        waiting = [s for s in self._faults.values() if s.injected_s is None and s.state not in _OVER]
+        soon = any(
+            state.onset_s - now_s < BASELINE_AHEAD_S
+            if state.onset_s is not None
+            else state.fault.when is not None and state.fault.when.fault is None
+            for state in waiting
+        )
         return soon and not self._any_injected
 
     @property
@@ -135,14 +150,13 @@ class Conductor:
         """Nothing is left to inject or to revert."""
         return not any(state.open for state in self._faults.values())
 
-    def finish(self, why: str = "the run ended before it was due") -> list[Action]:
+    def finish(self, why: str = "") -> list[Action]:
         """The load is over or the run is interrupted: what was not injected is skipped, the rest reverted."""
         self.ended = True
         actions = []
         for name, state in self._faults.items():
             if state.injected_s is None and state.state not in _OVER:
-                state.state = "skipped"
-                actions.append(Action("skip", name, why))
+                actions.append(self._skip(state, why or _never_due(state.fault)))
             elif state.active and not state.revert_asked:
                 state.revert_asked = True
                 actions.append(Action("revert", name))
@@ -170,31 +184,84 @@ class Conductor:
 
     def _before_onset(self, state: _State, now_s: float, view: View) -> list[Action]:
         fault, actions = state.fault, []
-        if not state.observing and (state.onset_s is None or now_s >= state.onset_s - OBSERVE_AHEAD_S):
+        if not state.observing and self._is_near(state, now_s):
             state.observing = True
             actions.append(Action("observe", fault.name))
+        if (reason := self._hopeless(state, now_s)) is not None:
+            return [*actions, self._skip(state, reason)]
         if not self._is_due(state, now_s, view):
             return actions
         if view.baseline is Outcome.DEVIATED and not self._any_injected:
             return actions + self._end("baseline_deviated", "the baseline deviated, so nothing was injected")
-        others = [name for name in self.active if name != fault.name]
-        if not others and view.steady is False:
-            state.state = "skipped"
-            return [*actions, Action("skip", fault.name, "the target was not steady when it was due")]
+        if view.steady is False and not self._comes_anyway(fault):
+            return [*actions, self._skip(state, "the target was not steady when it was due")]
         state.injected_s = state.onset_s
         lease_s = (fault.duration_s or 0.0) + LEASE_MARGIN_S
         return [*actions, Action("inject", fault.name, lease_s=lease_s)]
 
+    def _is_near(self, state: _State, now_s: float) -> bool:
+        """Whether it may come within OBSERVE_AHEAD_S; one that waits for a fault: when that one may."""
+        if state.onset_s is not None:
+            return now_s >= state.onset_s - OBSERVE_AHEAD_S
+        other = self._waits_for(state)
+        return other is None or other.observing
+
     def _is_due(self, state: _State, now_s: float, view: View) -> bool:
         if state.onset_s is not None:
             return now_s >= state.onset_s
-        assert state.fault.when is not None
-        fits = now_s + (state.fault.duration_s or 0.0) <= self.duration_s
-        long_enough = view.steady_for_s >= state.fault.when.steady_for_s
-        if fits and view.steady and view.baseline is not None and long_enough:
+        when = state.fault.when
+        assert when is not None
+        if self._fits(state, now_s) and self._is_met(when, self._waits_for(state), now_s, view):
             state.onset_s = now_s
             return True
         return False
+
+    def _is_met(self, when: When, other: _State | None, now_s: float, view: View) -> bool:
+        if other is None:
+            return bool(view.steady) and view.baseline is not None and view.steady_for_s >= when.for_s
+        if when.state == "active":
+            return other.active_s is not None and now_s - other.active_s >= when.for_s
+        if other.over_s is None:
+            return False
+        if when.state == "over":
+            return now_s - other.over_s >= when.for_s
+        seen = (
+            now_s - other.over_s >= RECOVERY_SEEN_S
+        )  # so that no window of the fault's own time is among them
+        return seen and bool(view.steady) and view.steady_for_s >= HOLD_S
+
+    def _hopeless(self, state: _State, now_s: float) -> str | None:
+        """Why a condition can no longer come, where it waits for another fault."""
+        other = self._waits_for(state)
+        if other is None or state.onset_s is not None:
+            return None
+        when, name = state.fault.when, other.fault.name
+        assert when is not None
+        if other.state in ("skipped", "failed"):
+            return f"it waits for {name}, which was not injected"
+        if other.state == "dirty":
+            return f"it waits for {name}, which could not be undone"
+        if when.state == "active" and other.over_s is not None and not other.fault.instant:
+            return f"{name} was over before its condition came: {when}"
+        if not self._fits(state, now_s):
+            return f"too little of the load was left before its condition came: {when}"
+        return None
+
+    def _fits(self, state: _State, now_s: float) -> bool:
+        return now_s + (state.fault.duration_s or 0.0) <= self.duration_s
+
+    def _waits_for(self, state: _State) -> _State | None:
+        when = state.fault.when
+        return self._faults[when.fault] if when is not None and when.fault is not None else None
+
+    def _comes_anyway(self, fault: Fault) -> bool:
+        """An unsteady target is expected while a fault acts, and by a fault that follows another one."""
+        follows = fault.when is not None and fault.when.state in ("active", "over")
+        return fault.anyway or follows or any(name != fault.name for name in self.active)
+
+    def _skip(self, state: _State, why: str) -> Action:
+        state.state = "skipped"
+        return Action("skip", state.fault.name, why)
 
     @property
     def _any_injected(self) -> bool:
@@ -202,3 +269,9 @@ class Conductor:
 
     def _end(self, reason: EndReason, detail: str) -> list[Action]:
         return [*self.finish(detail), Action("end", reason=reason, detail=detail)]
+
+
+def _never_due(fault: Fault) -> str:
+    if fault.when is None:
+        return "the run ended before it was due"
+    return f"the run ended before its condition came: {fault.when}"

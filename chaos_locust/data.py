@@ -27,7 +27,7 @@ from chaos_locust import units
 from chaos_locust.errors import InvalidPlan, Problem
 
 NAME_PATTERN = "[a-z][a-z0-9-]*"
-_DURATION_PATTERN = r"^\s*\d+(\.\d+)?\s*(us|µs|ms|s|min|h)\s*$"
+DURATION_PATTERN = r"^\s*\d+(\.\d+)?\s*(us|µs|ms|s|min|h)\s*$"
 _SIZE_PATTERN = r"^\s*\d+(\.\d+)?\s*(B|[kK]B|MB|GB|KiB|MiB|GiB)"
 
 
@@ -98,7 +98,7 @@ def _part_of_one(value: object) -> float:
 
 
 _DURATION_SCHEMA = WithJsonSchema(
-    {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["200ms", "1.5s"]}
+    {"type": "string", "pattern": DURATION_PATTERN, "examples": ["200ms", "1.5s"]}
 )
 
 Name = Annotated[

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AliasChoices, Field
 
 from chaos_locust.data import Data, Name, PositiveSeconds, Seconds, Share
 from chaos_locust.errors import Problem
-from chaos_locust.units import format_duration, parse_duration
+from chaos_locust.faults.conditions import WhenField
 
 Direction = Literal["downstream", "upstream", "both"]
-_WHEN = re.compile(r"steady\s+for\s+(\S+(?:\s*[a-zµ]+)?)")
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """A condition in place of a time: the target was steady for so long."""
-
-    steady_for_s: float
-
-    def __str__(self) -> str:
-        return f"steady for {format_duration(self.steady_for_s)}"
-
-
-def parse_when(text: object) -> When:
-    """`steady for 10s`. Raises ValueError."""
-    if isinstance(text, When):
-        return text
-    match = _WHEN.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"'{text}' is no condition; allowed: steady for DURATION, such as steady for 10s")
-    return When(parse_duration(match[1]))
 
 
 class Fault(Data):
@@ -44,6 +21,9 @@ class Fault(Data):
     where `link` is `proxy` or `upstream` and `listen`. instant: it happens at once, and has no `for`.
     changes: its strength changes while it acts, so the backend's `adjust` is called. undo: how it ends when
     everything of ours dies. effect_text: what proves that it acted.
+
+    anyway: it comes into a target that is not steady too; without it such a fault is skipped, unless another
+    fault acts then or it waits for one.
     """
 
     kind: ClassVar[str]
@@ -58,15 +38,11 @@ class Fault(Data):
     name: Name
     target: Name
     at_s: Seconds | None = Field(default=None, alias="at")
-    when: Annotated[
-        When | None,
-        BeforeValidator(lambda value: value if value is None else parse_when(value)),
-        PlainSerializer(lambda value: None if value is None else str(value)),
-        WithJsonSchema({"type": "string", "pattern": r"^\s*steady\s+for\s+\S+"}),
-    ] = None
+    when: WhenField = None
     duration_s: PositiveSeconds | None = Field(
         default=None, validation_alias=AliasChoices("for", "duration"), serialization_alias="for"
     )
+    anyway: bool = False
 
     @classmethod
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
@@ -87,10 +63,9 @@ class Fault(Data):
             problems.append(Problem("for", f"is missing; say how long the {cls.kind} lasts, such as 15s"))
         return problems
 
-    @property
-    def ends_s(self) -> float | None:
-        """When it is due to end; None: instant, or started by a condition."""
-        return None if self.at_s is None or self.duration_s is None else self.at_s + self.duration_s
+    def next_change_s(self, elapsed_s: float) -> float:
+        """When one that `changes` does so next, in seconds after its onset."""
+        return elapsed_s + 0.5
 
     def clashes_with(self, other: Fault) -> str:
         """Why it cannot act together with `other` on the same target; empty when it can.
@@ -101,7 +76,8 @@ class Fault(Data):
 
     def to_json(self) -> dict[str, Any]:
         """As in a plan, `kind` included; `registry.parse_fault` reads it back."""
-        return {"kind": self.kind, **self.model_dump(mode="json", exclude_none=True)}
+        left_out = None if self.anyway else {"anyway"}
+        return {"kind": self.kind, **self.model_dump(mode="json", exclude_none=True, exclude=left_out)}
 
 
 class ProxyFault(Fault):

@@ -142,7 +142,7 @@ def _fault(run: ChaosRun, fault: Fault) -> Row:
     state = "waiting" if run.ended_s is None else "not run"
     if event is not None:
         state = f"{event.state.replace('_', ' ')} at {event.t_s:.2f} s"
-    due = f"{fault.at_s:g} s" if fault.at_s is not None else "when steady"
+    due = f"{fault.at_s:g} s" if fault.at_s is not None else f"when {fault.when}"
     details = [event.detail if event else "", effect.detail if effect else ""]
     what = f"fault ({fault.kind} on {fault.target})"
     return what, fault.name, state, due, ", ".join(filter(None, details))

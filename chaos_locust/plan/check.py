@@ -105,7 +105,7 @@ def _taken_names(plan: Plan) -> list[Problem]:
     places = dict.fromkeys(RESERVED, "a word with a meaning of its own")
     problems = []
     named = [(f"load step {step.name}", step.name) for step in (plan.load.steps if plan.load else ())]
-    named += [(f"faults[{index}].name", fault.name) for index, fault in enumerate(plan.faults)]
+    named += [(f"{place}.name", fault.name) for place, fault in plan.placed_faults()]
     for place, name in named:
         if name in places:
             problems.append(Problem(place, f"'{name}' is taken by {places[name]}; give each its own name"))
@@ -116,10 +116,10 @@ def _taken_names(plan: Plan) -> list[Problem]:
 def _unknown_names(plan: Plan) -> list[Problem]:
     """Targets, labels, faults and requests that are named but not there."""
     problems = []
-    for index, fault in enumerate(plan.faults):
+    for place, fault in plan.placed_faults():
         if fault.target not in plan.targets:
             hint = did_you_mean(fault.target, plan.targets) if plan.targets else "the plan has no targets:"
-            problems.append(Problem(f"faults[{index}].target", f"'{fault.target}' is no target; {hint}"))
+            problems.append(Problem(f"{place}.target", f"'{fault.target}' is no target; {hint}"))
     faults = [fault.name for fault in plan.faults]
     rules = [*_with_places(plan)]
     rules += [(f"steady_state[{index}]", rule) for index, rule in enumerate(plan.steady_state)]
@@ -165,8 +165,8 @@ def _baseline_problems(plan: Plan, expected: Expected) -> list[Problem]:
         return []
     place = "load"
     if plan.faults:
-        first = min(range(len(plan.faults)), key=lambda index: expected.onset_s(plan.faults[index]))
-        place = f"faults[{first}].{'when' if plan.faults[first].when else 'at'}"
+        first, fault = min(plan.placed_faults(), key=lambda placed: expected.onset_s(placed[1]))
+        place = f"{first}.{'when' if fault.when else 'at'}"
     begins = f"it begins at {format_duration(baseline.starts_s)}, after warm-up and with the step in force"
     wanted = (
         f"{format_duration(least_s)} are needed; shift the fault or the step, or set baseline: or warm_up:"

@@ -13,18 +13,21 @@ from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 from chaos_locust.units import format_duration
 
+LATE_S = 1.0
+"""So much must be left of the load after a fault that waits for another one."""
+
 _WORDS = {"link": "proxy, or upstream and listen"}
 
 
 def target_problems(plan: Plan) -> list[Problem]:
     """Faults whose target cannot be touched in their way, and targets that are not allowed."""
     problems = []
-    for index, fault in enumerate(plan.faults):
+    for place, fault in plan.placed_faults():
         target = plan.targets.get(fault.target)
         missing = _missing(fault, target) if target else ""
         if missing:
             text = f"{fault.kind} needs {missing}, which the target '{fault.target}' does not give"
-            problems.append(Problem(f"faults[{index}].target", text))
+            problems.append(Problem(f"{place}.target", text))
     addresses: list[tuple[str, str]] = []
     for name, target in plan.targets.items():
         addresses += [(f"targets.{name}.{key}", host) for key, host in target.hosts()]
@@ -42,25 +45,28 @@ def fault_problems(plan: Plan, expected: Expected) -> list[Problem]:
     """Faults that do not fit into the load, and pairs that cannot both act."""
     problems = []
     end_s = expected.load.duration_s
-    for index, fault in enumerate(plan.faults):
+    for place, fault in plan.placed_faults():
         onset_s, over_s = expected.onset_s(fault), expected.over_s(fault)
+        follows = fault.when is not None and fault.when.fault is not None
         if onset_s >= end_s:
             key = "at" if fault.at_s is not None else "when"
             when = "comes" if fault.at_s is not None else "comes at the earliest"
             text = f"{when} at {format_duration(onset_s)}, but the load ends at {format_duration(end_s)}"
-            problems.append(Problem(f"faults[{index}].{key}", text))
-        elif over_s > end_s + 1e-9:
+            problems.append(Problem(f"{place}.{key}", text))
+        elif over_s > end_s - (LATE_S if follows else 0.0) + 1e-9:
             text = f"ends at {format_duration(over_s)}, but the load ends at {format_duration(end_s)}"
-            problems.append(Problem(f"faults[{index}].for", text))
-    for (first, one), (second, other) in combinations(enumerate(plan.faults), 2):
+            if follows:
+                text += f"; leave {format_duration(LATE_S)}, for what it waits for may be confirmed late"
+            problems.append(Problem(f"{place}.for", text))
+    for (first, one), (second, other) in combinations(plan.placed_faults(), 2):
         same = _same(plan, one, other)
         if (
             same
             and (reason := one.clashes_with(other) or other.clashes_with(one))
             and _meet(expected, one, other)
         ):
-            text = f"cannot act together with faults[{first}] ({one.name}) on {same}: {reason}"
-            problems.append(Problem(f"faults[{second}]", text))
+            text = f"cannot act together with {first} ({one.name}) on {same}: {reason}"
+            problems.append(Problem(second, text))
     return problems
 
 
@@ -84,7 +90,10 @@ def _same(plan: Plan, one: Fault, other: Fault) -> str:
 
 
 def _meet(expected: Expected, one: Fault, other: Fault) -> bool:
-    """Whether their times overlap. One that waits for a condition can come any time from its earliest."""
+    """Whether their times overlap. One that waits for a condition can come any time from its earliest, if
+    its condition does not follow from times."""
+    if expected.is_over_before(one, other) or expected.is_over_before(other, one):
+        return False
     (one_from, one_to), (other_from, other_to) = (_span(expected, fault) for fault in (one, other))
     if one_from == other_from:
         return True
@@ -92,5 +101,7 @@ def _meet(expected: Expected, one: Fault, other: Fault) -> bool:
 
 
 def _span(expected: Expected, fault: Fault) -> tuple[float, float]:
-    over_s = expected.over_s(fault) if fault.at_s is not None else expected.load.duration_s
+    over_s = expected.over_s(fault)
+    if fault.at_s is None:
+        over_s = over_s + LATE_S if expected.is_timed(fault) else expected.load.duration_s
     return expected.onset_s(fault), over_s

@@ -23,6 +23,7 @@ CONFIRMED_AFTER_S = (
     0.05  # a fault acts, and is undone, so long after it is due: its first second never counts
 )
 SEEN_S = HOLD_S + WINDOW_S  # until the last of these windows is over
+RECOVERY_SEEN_S = SEEN_S + 2.0  # and most of its requests have been answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,32 @@ class Expected:
         """When a fault begins; one that waits for a condition: the earliest that is possible."""
         if fault.at_s is not None:
             return fault.at_s
-        hold_s = fault.when.steady_for_s if fault.when else 0.0
-        return self.warmed_up_s + max(self.least_baseline_s, hold_s)
+        when = fault.when
+        assert when is not None, "a fault has either a time or a condition"
+        if when.fault is None:
+            return self.warmed_up_s + max(self.least_baseline_s, when.for_s)
+        other = self.plan.fault(when.fault)
+        since_s = self.onset_s(other) if when.state == "active" else self.over_s(other)
+        wait_s = RECOVERY_SEEN_S if when.state == "recovered" else when.for_s
+        return since_s + CONFIRMED_AFTER_S + wait_s
+
+    def is_timed(self, fault: Fault) -> bool:
+        """Whether the plan says when it comes, but for how long confirming takes."""
+        if fault.at_s is not None:
+            return True
+        when = fault.when
+        if when is None or when.fault is None or when.state == "recovered":
+            return False
+        return self.is_timed(self.plan.fault(when.fault))
+
+    def is_over_before(self, one: Fault, other: Fault) -> bool:
+        """Whether `other` waits until `one` is over, itself or through the faults it waits for."""
+        when = other.when
+        if when is None or when.fault is None:
+            return False
+        if when.fault == one.name and when.state in ("over", "recovered"):
+            return True
+        return self.is_over_before(one, self.plan.fault(when.fault))
 
     def over_s(self, fault: Fault) -> float:
         """When it is over; an instant one: when it came."""

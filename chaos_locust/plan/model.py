@@ -25,6 +25,8 @@ from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 from chaos_locust.plan.allow import read_allowed, read_url
+from chaos_locust.plan.conditions import condition_problems
+from chaos_locust.plan.fault_macros import FAULT_MACROS, Placed, expand_faults
 from chaos_locust.plan.grammar import parse_abort, parse_steady_state
 from chaos_locust.plan.load import Load, Request
 from chaos_locust.plan.objectives import AbortCondition, Objective, RecoveryObjective
@@ -56,7 +58,7 @@ def _read_slo(value: object) -> str:
     return value
 
 
-def _duplicates(data: Mapping[str, Any]) -> list[Problem]:
+def _duplicates(data: Mapping[str, Any], expanded: Placed) -> list[Problem]:
     """Names of steps and faults that are taken already, for labels are one namespace."""
     named: list[tuple[str, str]] = []
     if "load" in data:
@@ -66,6 +68,7 @@ def _duplicates(data: Mapping[str, Any]) -> list[Problem]:
         name = fault.get("name") if isinstance(fault, Mapping) else getattr(fault, "name", None)
         if isinstance(name, str):
             named.append((f"faults[{index}].name", name))
+    named += [(f"{place}.name", fault.name) for place, fault in expanded]
 
     problems: list[Problem] = []
     places = dict.fromkeys(RESERVED, "a word with a meaning of its own")
@@ -121,7 +124,8 @@ class Plan(Data):
 
     host: the URL under load. allow: addresses, networks and host names that targets may be at, besides
     loopback. warm_up_s, baseline_s: None leaves them to the rules. timeout_s: of one request.
-    slo: a named list whose objectives are in `objectives` too.
+    slo: a named list whose objectives are in `objectives` too. Macros that stand for faults are expanded: the
+    plan has `faults` only.
     """
 
     name: str = Field(min_length=1)
@@ -141,11 +145,18 @@ class Plan(Data):
     slo: Annotated[str, BeforeValidator(_read_slo)] | None = None
     objectives: tuple[ObjectiveField, ...] = Field(default=(), validate_default=True)
     abort: tuple[AbortField, ...] = ()
+    _places: tuple[str, ...] = ()
 
     def __init__(self, /, **data: Any) -> None:
         # an empty section of a YAML document is None, and means that it is not given
         given = {key: value for key, value in data.items() if value is not None}
-        problems = _duplicates(given)
+        expanded, problems = expand_faults(given, given["seed"] if isinstance(given.get("seed"), int) else 1)
+        problems += _duplicates(given, expanded)
+        typed = given.get("faults", ())
+        if isinstance(typed, list | tuple):
+            given["faults"] = [*typed, *(fault for _, fault in expanded)]
+        for key in FAULT_MACROS:
+            given.pop(key, None)
         settings = {
             key: given.pop(key) for key in (*LoadSettings.document_keys(), "drop_after_s") if key in given
         }
@@ -157,13 +168,22 @@ class Plan(Data):
         try:
             super().__init__(**given)
         except InvalidPlan as error:
-            problems += error.problems
+            raise InvalidPlan([*problems, *error.problems]) from None
+        self._places = (
+            *(f"faults[{index}]" for index in range(len(typed))),
+            *(place for place, _ in expanded),
+        )
+        problems += condition_problems(self.faults, self._places)
         if problems:
             raise InvalidPlan(problems)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether they say the same, wherever in their documents it stands."""
+        return isinstance(other, Plan) and dict(self) == dict(other)
+
     @classmethod
     def document_keys(cls) -> list[str]:
-        return [*super().document_keys(), *LoadSettings.document_keys()]
+        return [*super().document_keys(), *FAULT_MACROS, *LoadSettings.document_keys()]
 
     @field_validator("objectives", mode="after")
     @classmethod
@@ -184,6 +204,10 @@ class Plan(Data):
             if fault.name == name:
                 return fault
         raise KeyError(name)
+
+    def placed_faults(self) -> list[tuple[str, Fault]]:
+        """Each fault with its place in the document, such as `faults[0]` or `cascade.steps[1]`."""
+        return list(zip(self._places, self.faults, strict=True))
 
     def labels(self) -> tuple[str, ...]:
         """Every name that a scope may have: run, baseline, the steps, the faults."""

@@ -6,20 +6,22 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from chaos_locust.data import NAME_PATTERN, Data
+from chaos_locust.data import DURATION_PATTERN, NAME_PATTERN, Data
 from chaos_locust.faults.registry import KINDS
+from chaos_locust.plan.fault_macros import FAULT_MACROS
 from chaos_locust.plan.macros import MACROS, StepItem
 from chaos_locust.plan.parts import ObjectiveItem, RequestItem, Target
 from chaos_locust.plan.slos import SLOS
 from chaos_locust.plan.steps import LoadSettings
 
-_DURATION = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|µs|ms|s|min|h)\s*$"}
+_DURATION = {"type": "string", "pattern": DURATION_PATTERN}
 _TEXT = {"type": "string", "minLength": 1}
 
 
 def plan_schema() -> dict[str, Any]:
     """Draft 2020-12. `${NAME}` is filled in before: a document with variables may not match."""
-    parts: list[type[Data]] = [StepItem, *MACROS.values(), Target, RequestItem, ObjectiveItem, LoadSettings]
+    parts: list[type[Data]] = [StepItem, *MACROS.values(), *FAULT_MACROS.values()]
+    parts += [Target, RequestItem, ObjectiveItem, LoadSettings]
     _, definitions = models_json_schema([(cls, "validation") for cls in (*parts, *KINDS.values())])
     classes = definitions["$defs"]
     settings = classes.pop("LoadSettings")["properties"]
@@ -32,6 +34,10 @@ def plan_schema() -> dict[str, Any]:
         schema["required"] = ["kind", *schema["required"], *([] if cls.instant else ["for"])]
         schema["description"] = cls.summary
         faults.append({"$ref": f"#/$defs/{cls.__name__}"})
+    template = {"type": "object", "properties": {"kind": {"enum": list(KINDS)}, "target": _TEXT}}
+    template["required"] = ["kind", "target"]
+    classes["Cascade"]["properties"]["steps"]["items"] = template
+    classes["Random"]["properties"]["faults"]["items"] = template
     properties = {
         "name": _TEXT,
         "host": {"type": "string", "format": "uri"},
@@ -51,6 +57,7 @@ def plan_schema() -> dict[str, Any]:
         "baseline": _DURATION,
         "timeout": _DURATION,
         "faults": _list({"oneOf": faults}),
+        **{key: _one_or_more(f"#/$defs/{cls.__name__}") for key, cls in FAULT_MACROS.items()},
         "steady_state": _list(_TEXT),
         "slo": {"enum": list(SLOS)},
         "objectives": _list(objective),
@@ -69,6 +76,10 @@ def plan_schema() -> dict[str, Any]:
 
 def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
+
+
+def _one_or_more(reference: str) -> dict[str, Any]:
+    return {"anyOf": [{"$ref": reference}, _list({"$ref": reference})]}
 
 
 def _load() -> dict[str, Any]:

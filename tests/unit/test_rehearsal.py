@@ -108,6 +108,56 @@ def test_a_fault_may_wait_for_a_steady_target() -> None:
     assert active_s >= 17.0
 
 
+CASCADE = {
+    "name": "both",
+    "at": "20s",
+    "then": "active for 2s",
+    "for": "6s",
+    "steps": [{"target": "db", "kind": "down"}, {"target": "cache", "kind": "down"}],
+}
+
+
+def in_the_dark(t_s: float, faults: tuple[str, ...]) -> Answer:
+    return Answer(0.01, "HTTP 503") if faults else FAST
+
+
+def cascade(**changes: Any) -> Plan:
+    targets = {"db": {"proxy": "db"}, "cache": {"proxy": "cache"}}
+    objectives = ["error_rate > 90% during both-1 and both-2", "recovery < 5s after both-2 ends"]
+    given = {"faults": [], "targets": targets, "objectives": objectives, "cascade": CASCADE}
+    return plan(**given | changes)
+
+
+def test_a_cascade_goes_on_in_a_target_that_it_has_broken() -> None:
+    verdict = run_plan(cascade(), in_the_dark)
+    assert verdict.exit_code == 0, verdict.findings
+    first, second = verdict.faults
+    assert (first.asked_s, first.revert_asked_s) == (pytest.approx(20, abs=0.1), pytest.approx(26, abs=0.1))
+    assert (second.asked_s, second.revert_asked_s) == (pytest.approx(22, abs=0.1), pytest.approx(28, abs=0.1))
+
+
+def test_a_step_that_never_came_is_told_and_nothing_is_upheld() -> None:
+    waits = {**CASCADE, "then": "recovered"}
+    verdict = run_plan(cascade(cascade=waits), lambda t_s, faults: Answer(0.01, "E") if t_s > 20 else FAST)
+    assert verdict.exit_code == 4
+    assert verdict.faults[1].state == "skipped"
+    (told,) = [finding for finding in verdict.findings if finding.text == "the effect of both-2 was seen"]
+    assert "both-2 was not injected: " in told.reason
+    assert "recovered after both-1" in told.reason
+    assert all(finding.not_run for finding in verdict.findings if "both-2" in finding.text)
+
+
+def test_random_faults_are_the_same_in_every_rehearsal() -> None:
+    drawn = {"seed": 3, "count": 3, "between": ["20s", "50s"], "for": ["2s", "4s"]}
+    drawn["faults"] = [{"kind": "down", "target": "db"}]
+    objectives = ["error_rate > 10% during run"]
+    made = plan(faults=[], random=drawn, objectives=objectives)
+    one, other = run_plan(made, in_the_dark), run_plan(Plan.from_json(made.to_json()), in_the_dark)
+    assert one.exit_code == 0, one.findings
+    assert [fault.state for fault in one.faults] == ["reverted"] * 3
+    assert [fault.asked_s for fault in one.faults] == [fault.asked_s for fault in other.faults]
+
+
 def test_a_stress_load_ends_where_it_breaks_and_tells_the_level_that_held() -> None:
     load = {"stress": {"from": "50/s", "to": "500/s", "step": "50/s", "every": "10s", "at_least": "100/s"}}
     climb = plan(load=load, faults=[], objectives=["p95 < 250ms during run"], steady_state=[])
