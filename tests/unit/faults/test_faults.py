@@ -10,7 +10,7 @@ import pytest
 
 from chaos_locust.errors import ChaosError, InvalidPlan
 from chaos_locust.faults.base import Fault
-from chaos_locust.faults.conditions import When, parse_when
+from chaos_locust.faults.conditions import When
 from chaos_locust.faults.network import Bandwidth, Flap, GradualLatency, Latency, Slicer
 from chaos_locust.faults.process import Kill, Pause
 from chaos_locust.faults.registry import BUILT_IN, KINDS, find_kinds, parse_fault
