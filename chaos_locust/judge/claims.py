@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 
 from chaos_locust.judge.doubt import Doubt
-from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Bad, Tally
 from chaos_locust.judge.verdict import Outcome
 from chaos_locust.judge.words import count, share
+from chaos_locust.measure.binomial import surely_above
 from chaos_locust.plan.objectives import Op
 from chaos_locust.plan.samples import samples_floor
 

@@ -14,11 +14,11 @@ from chaos_locust.judge.context import Context, Place
 from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.objectives import judge_objective, judge_steady_state, worst_of
 from chaos_locust.judge.rules import Rule, rule_of
-from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Series
 from chaos_locust.judge.steady import WINDOW_S, State, steady_rules
 from chaos_locust.judge.stress import judge_at, of_the_climb
 from chaos_locust.judge.verdict import Finding, Outcome
+from chaos_locust.measure.binomial import surely_above
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import EACH_REQUEST, Objective

@@ -14,9 +14,9 @@ from chaos_locust.judge.claims import DEVIATED, UPHELD, Range, ShareClaim
 from chaos_locust.judge.context import FAILED, SHORT, Context, Place
 from chaos_locust.judge.course import Stretch
 from chaos_locust.judge.rules import Rule, rule_of
-from chaos_locust.judge.sampling import surely_above
 from chaos_locust.judge.series import Bad
 from chaos_locust.judge.words import seconds as in_words
+from chaos_locust.measure.binomial import surely_above
 from chaos_locust.measure.histogram import NS
 from chaos_locust.plan.objectives import EACH_REQUEST, Measure
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos_locust.judge.sampling import interval, margin, surely_above, tail
+from chaos_locust.judge.sampling import interval, margin
+from chaos_locust.measure.binomial import surely_above, tail
 from chaos_locust.plan.samples import samples_floor
 
 

@@ -1,0 +1,87 @@
+"""Caches: nothing older than allowed is served after a write, and one miss makes one call to the origin."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from invariants.checkers.base import Checked, Violation
+from invariants.history import History, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConsistency:
+    """`write` and `read` of a key. stale_s: so long after an acknowledged write an older value may be read.
+
+    A read is wrong when its value was overwritten by a write that was acknowledged stale_s before the read
+    began, and no other write of that value may have come later.
+    """
+
+    stale_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "cache-consistency"
+
+    def check(self, history: History) -> Checked:
+        violations, reads, writes = list[Violation](), 0, 0
+        for operations in history.by_key().values():
+            written = [op for op in operations if op.kind == "write" and op.maybe]
+            read = [op for op in operations if op.kind == "read" and op.happened]
+            reads, writes = reads + len(read), writes + len(written)
+            violations += [violation for op in read if (violation := self._judge(op, written))]
+        doubt = "" if reads and writes else "no value was both written and read"
+        return Checked(tuple(violations), doubt, {"reads": reads, "writes": writes})
+
+    def _judge(self, read: Operation, written: Sequence[Operation]) -> Violation | None:
+        sources = [op for op in written if op.value == read.result and op.start_s <= read.end_s]
+        if not sources and any(op.happened and op.end_s < read.start_s for op in written):
+            title = f"a value was read that nobody wrote: {read}"
+            return Violation(self.name, title, (read,), "unwritten")
+        newest = max((op.start_s for op in sources), default=float("-inf"))
+        # Surely overwritten: a write that began after every write of this value had ended.
+        ended = max((op.end_s for op in sources), default=float("-inf"))
+        over = [
+            op
+            for op in written
+            if op.happened and op.start_s > max(ended, newest) and op.end_s + self.stale_s < read.start_s
+        ]
+        if not sources or not over:
+            return None
+        age_s = read.start_s - min(op.end_s for op in over)
+        title = (
+            f"a value was served {age_s:.3g} s after it was overwritten ({self.stale_s:g} s allowed): {read}"
+        )
+        return Violation(self.name, title, (sources[-1], over[0], read), "stale read")
+
+
+@dataclass(frozen=True, slots=True)
+class SingleFlight:
+    """`get` of a key by clients, `origin` of a key: the calls that the origin got, as it logged them.
+
+    lasts_s: how long what was fetched is good for; one key may be fetched once in that time, and only one
+    call may be under way.
+    """
+
+    lasts_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "single-flight"
+
+    def check(self, history: History) -> Checked:
+        violations = []
+        calls = history.of("origin")
+        for key in sorted({call.key for call in calls}, key=str):
+            operations = [call for call in calls if call.key == key]
+            for before, after in itertools.pairwise(operations):
+                until_s = (
+                    max(before.end_s, before.start_s + self.lasts_s) if before.happened else before.end_s
+                )
+                if after.start_s < until_s:
+                    title = f"the origin was asked for {key} again while the answer was under way or good"
+                    violations.append(Violation(self.name, title, (before, after), "stampede"))
+        gets = len(history.of("get"))
+        doubt = "" if calls and gets else "nothing was fetched from the origin"
+        return Checked(tuple(violations), doubt, {"gets": gets, "origin calls": len(calls)})
