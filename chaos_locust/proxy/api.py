@@ -70,6 +70,7 @@ class Api:
                 self._both(self._toxic_update) | {"GET": self._toxic_show, "DELETE": self._toxic_delete},
             ),
             ("/version", {"GET": self._show_version}),
+            ("/additions", {"GET": self._additions}),
         ]
         self._routes = [(re.compile(pattern), methods) for pattern, methods in routes]
 
@@ -173,6 +174,10 @@ class Api:
     def _toxic_delete(self, name: str, toxic: str) -> Reply:
         self._collection.get(name).toxics.remove(toxic)
         return Reply(204)
+
+    def _additions(self) -> Reply:
+        """What is here and not in Toxiproxy, which has no such path."""
+        return _json({"toxics": ["http"], "tls": True})
 
     def _show_version(self) -> Reply:
         return Reply(200, f'{{"version": "{self._version}"}}\n', "application/json;charset=utf-8")

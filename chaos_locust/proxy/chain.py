@@ -6,14 +6,18 @@ import dataclasses
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaos_locust.proxy import errors
-from chaos_locust.proxy.gojson import Member, Scalar, Struct, decode
+from chaos_locust.proxy.gojson import Member, Scalar, Struct, decode, value_of
 from chaos_locust.proxy.link import Link
 from chaos_locust.proxy.metrics import Direction
 from chaos_locust.proxy.toxics import TOXICS
 from chaos_locust.proxy.toxics.base import Toxic
+from chaos_locust.proxy.toxics.http import Http
+
+if TYPE_CHECKING:
+    from chaos_locust.proxy.connection import Connection
 
 
 @dataclass(eq=False)
@@ -32,13 +36,15 @@ class InstalledToxic:
         return rng.random() < self.toxicity
 
     def document(self) -> dict[str, Any]:
-        return {
-            "attributes": _attributes(self.settings),
+        http = self.settings if isinstance(self.settings, Http) else None
+        document = {
+            "attributes": http.settings.document() if http else _attributes(self.settings),
             "name": self.name,
             "type": self.type,
             "stream": self.stream,
             "toxicity": self.toxicity,
         }
+        return document | {"counts": http.counted()} if http else document
 
 
 def _attributes(toxic: Toxic) -> dict[str, int]:
@@ -63,14 +69,19 @@ _UPDATE = 'struct { Attributes interface {} "json:\\"attributes\\""; Toxicity fl
 
 
 class ToxicChain:
-    """The toxics of a proxy in order of creation. `links` are the live links that edits apply to at once."""
+    """The toxics of a proxy in order of creation. Edits apply at once to the live `connections`."""
 
-    def __init__(self, links: Callable[[], Iterable[Link]]) -> None:
-        self._links = links
+    def __init__(self, connections: Callable[[], Iterable[Connection]], loop: Any) -> None:
+        self._connections = connections
+        self._loop = loop
         self._toxics: list[InstalledToxic] = []
+        self._expiries: dict[str, Any] = {}  # timers by the toxic's name
 
     def of(self, direction: Direction) -> list[InstalledToxic]:
         return [toxic for toxic in self._toxics if toxic.direction == direction]
+
+    def of_http(self) -> list[InstalledToxic]:
+        return [toxic for toxic in self._toxics if isinstance(toxic.settings, Http)]
 
     def documents(self) -> list[dict[str, Any]]:
         return [toxic.document() for d in _DIRECTIONS for toxic in self.of(d)]
@@ -96,9 +107,13 @@ class ToxicChain:
         if any(toxic.name == name for toxic in self._toxics):
             raise errors.toxic_exists()
         settings = TOXICS[given["type"]]()
-        self._fill(body, settings, {}, {})
+        if isinstance(settings, Http):
+            self._change(settings, body)
+        else:
+            self._fill(body, settings, {}, {})
         toxic = InstalledToxic(name, given["type"], given["stream"], direction, given["toxicity"], settings)
         self._toxics.append(toxic)
+        self._expire(toxic, body)
         self._each_link(toxic, Link.add)
         return toxic
 
@@ -107,7 +122,13 @@ class ToxicChain:
         are changed even if another one is refused."""
         toxic = self.get(name)
         given: dict[str, Any] = {"toxicity": toxic.toxicity}
-        self._fill(body, toxic.settings, given, {"toxicity": Member(Scalar("float32"))})
+        toxicity = {"toxicity": Member(Scalar("float32"))}
+        if isinstance(toxic.settings, Http):
+            decode(body, Struct("", _UPDATE, toxicity), given)
+            self._change(toxic.settings, body)
+            self._expire(toxic, body)
+        else:
+            self._fill(body, toxic.settings, given, toxicity)
         toxic.toxicity = given["toxicity"]
         self._each_link(toxic, Link.update)
         return toxic
@@ -116,6 +137,8 @@ class ToxicChain:
         """Raises `ApiError` if there is none of that name."""
         toxic = self.get(name)
         self._toxics.remove(toxic)
+        if toxic.name in self._expiries:
+            self._expiries.pop(toxic.name).close()
         self._each_link(toxic, Link.remove)
 
     def reset(self) -> None:
@@ -134,10 +157,38 @@ class ToxicChain:
             for name, value in attributes.items():
                 setattr(settings, name, value)
 
+    @staticmethod
+    def _change(http: Http, body: bytes) -> None:
+        """Raises `ApiError`; then nothing was changed."""
+        attributes = value_of(body, "attributes")
+        if attributes is None:
+            return
+        if not isinstance(attributes, dict):
+            raise errors.bad_body("attributes of an http toxic are an object")
+        try:
+            http.change(attributes)
+        except ValueError as error:
+            raise errors.bad_body(error) from None
+
+    def _expire(self, toxic: InstalledToxic, body: bytes) -> None:
+        """Sets the time limit of a toxic whose attributes `body` gives anew."""
+        if not isinstance(toxic.settings, Http) or "expires_ms" not in (value_of(body, "attributes") or {}):
+            return
+        if toxic.name in self._expiries:
+            self._expiries.pop(toxic.name).close()
+        after_ms = toxic.settings.settings.expires_ms
+        if after_ms:
+            timer = self._expiries[toxic.name] = self._loop.timer(after_ms / 1000)
+            timer.start(self.remove, toxic.name, update=True)
+
     def _each_link(self, toxic: InstalledToxic, edit: Callable[[Link, InstalledToxic], None]) -> None:
-        for link in list(self._links()):
-            if link.direction == toxic.direction and not link.done:
-                edit(link, toxic)
+        for connection in list(self._connections()):
+            if isinstance(toxic.settings, Http):
+                connection.http_changed()
+                continue
+            for link in connection.links:
+                if link.direction == toxic.direction and not link.done:
+                    edit(link, toxic)
 
 
 _DIRECTIONS: tuple[Direction, Direction] = ("upstream", "downstream")

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chaos_locust.proxy.http.answers import AnswerStage
+from chaos_locust.proxy.http.requests import RequestStage
+from chaos_locust.proxy.http.session import Session
 from chaos_locust.proxy.link import Link
 from chaos_locust.proxy.metrics import Direction, Metrics
 from chaos_locust.proxy.netaddr import Address
@@ -48,6 +51,10 @@ class Connection:
     def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self.context = proxy.context
         self.links: list[Link] = []
+        self.session: Session | None = None
+        # Whose bytes were the last at the upstream's socket: tells where an exchange may begin.
+        self.spoke_last: Direction | None = None
+        self._settling = False
         self._proxy = proxy
         self._client = client
         self._upstream: socket.socket | None = None
@@ -100,10 +107,48 @@ class Connection:
             Link(self, "upstream", self._client, self._upstream),
             Link(self, "downstream", self._upstream, self._client),
         ]
+        self.http_changed()
         for link in list(self.links):
             # The first link's toxics may have ended the connection already.
             if not link.done:
                 link.start(self._proxy.toxics.of(link.direction))
+
+    # --- toxics on HTTP
+
+    def http_changed(self) -> None:
+        """Toxics on HTTP messages were added, changed or removed."""
+        if not self.links or self._closed:
+            return
+        toxics = self._proxy.toxics.of_http()
+        if self.session is not None:
+            self.session.change(toxics)
+        elif toxics:
+            self.session = Session(toxics, self.context.rng, self.spoke_last)
+            for link, stage in zip(self.links, (RequestStage, AnswerStage), strict=True):
+                if not link.done:
+                    link.attach(stage(self.session))
+        if self.session is not None:
+            for link in self.links:
+                link.pump()
+
+    def settle(self) -> None:
+        """Something has moved: what the session made of it may concern the other direction."""
+        if self._settling:
+            return
+        self._settling = True
+        while self.session is not None and not self._closed:
+            if self.session.news:
+                direction = self.session.news.pop()
+                for link in self.links:
+                    if link.direction == direction:
+                        link.pump()
+            elif self.session.may_go:
+                self.session = None
+                for link in self.links:
+                    link.detach()
+            else:
+                break
+        self._settling = False
 
     # --- ending
 

@@ -70,6 +70,30 @@ def decode(data: bytes, shape: Struct | List, target: Any) -> Any:
     return target
 
 
+def value_of(data: bytes, key: str) -> Any:
+    """The value of a key of the object in `data` as plain data, for what is not Toxiproxy's; None: not there.
+
+    To be asked after `decode`, which tells what is wrong with the JSON.
+    """
+    members = scan(data).members or []
+    return next((_plain(value) for name, value in reversed(members) if name == key), None)
+
+
+def _plain(node: Node) -> Any:
+    match node.kind:
+        case "object":
+            return {key: _plain(value) for key, value in node.members or []}
+        case "array":
+            return [_plain(item) for item in node.items or []]
+        case "number":
+            return int(node.text) if node.text.lstrip("-").isdigit() else float(node.text)
+        case "bool":
+            return node.text == "true"
+        case "null":
+            return None
+    return node.text
+
+
 class _Filler:
     def __init__(self) -> None:
         self.error: str | None = None

@@ -27,11 +27,11 @@ _LONGEST_TIMER_S = 3600.0
 
 
 class _Slot:
-    """A toxic's place on this link. `active` is the roll of its toxicity."""
+    """A toxic's place on this link, or that of all toxics on HTTP. `active` is the roll of its toxicity."""
 
     __slots__ = ("active", "stage", "toxic")
 
-    def __init__(self, toxic: InstalledToxic, stage: Stage, active: bool) -> None:
+    def __init__(self, toxic: InstalledToxic | None, stage: Stage, active: bool) -> None:
         self.toxic = toxic
         self.stage = stage
         self.active = active
@@ -56,6 +56,7 @@ class Link:
         self._waiting_bytes = 0
         self._input_over = False
         self._plain = True
+        self._http: Stage | None = None
         loop = self._context.loop
         self._reader = loop.io(source.fileno(), _READ)
         self._writer = loop.io(dest.fileno(), _WRITE)
@@ -65,13 +66,13 @@ class Link:
     def start(self, toxics: list[InstalledToxic]) -> None:
         for toxic in toxics:
             self._install(toxic)
-        self._pump()
+        self.pump()
 
     # --- edits of the toxics, from the API
 
     def add(self, toxic: InstalledToxic) -> None:
         self._install(toxic)
-        self._pump()
+        self.pump()
 
     def update(self, toxic: InstalledToxic) -> None:
         """The toxic's settings or toxicity changed: rolls anew whether it acts on this link."""
@@ -83,7 +84,7 @@ class Link:
                     slot.stage.edited(now_s)
                 elif was_active:
                     self._hand_on(i, slot.stage.bypassed(now_s))
-        self._pump()
+        self.pump()
 
     def remove(self, toxic: InstalledToxic) -> None:
         now_s = self._context.clock()
@@ -93,12 +94,29 @@ class Link:
                     self._hand_on(i, slot.stage.removed(now_s))
                 self._slots = [s for s in self._slots if s is not slot]
                 break
-        self._pump()
+        self.pump()
+
+    def attach(self, stage: Stage) -> None:
+        """Toxics on HTTP stand in one stage, next to the upstream: all others act on what they make too."""
+        slot = _Slot(None, stage, True)
+        self._slots.insert(0 if self.direction == "downstream" else len(self._slots), slot)
+        self._http = stage
+
+    def detach(self) -> None:
+        for i, slot in enumerate(self._slots):
+            if slot.stage is self._http:
+                self._hand_on(i, slot.stage.bypassed(self._context.clock()))
+                self._slots = [s for s in self._slots if s is not slot]
+                break
+        self._http = None
+        self.pump()
 
     def _install(self, toxic: InstalledToxic) -> None:
         stage = toxic.settings.stage(self._context.rng, self._context.clock())
         if stage is not None:
-            self._slots.append(_Slot(toxic, stage, toxic.acts(self._context.rng)))
+            last_is_http = self._http is not None and self.direction == "upstream"
+            at = len(self._slots) - last_is_http
+            self._slots.insert(at, _Slot(toxic, stage, toxic.acts(self._context.rng)))
 
     # --- the pump
 
@@ -119,6 +137,7 @@ class Link:
             self._end_input(End.EOF)
             return
         self.received += size
+        self._connection.spoke_last = self.direction
         try:
             sent = self._dest.send(buffer[:size])
         except BlockingIOError:
@@ -143,14 +162,16 @@ class Link:
             self._end_input(End.EOF)
             return
         self.received += len(data)
+        if self.direction == "downstream":
+            self._connection.spoke_last = "downstream"
         self._hand_on(-1, [Chunk(data, self._context.clock())])
-        self._pump()
+        self.pump()
 
     def _end_input(self, end: End) -> None:
         self._input_over = True
         self._connection.input_ended(self)
         self._hand_on(-1, [end])
-        self._pump()
+        self.pump()
 
     def _hand_on(self, index: int, items: list[Item]) -> None:
         """Gives `items` to the next active stage after slot `index`, or to the receiver."""
@@ -173,9 +194,11 @@ class Link:
     def _queue(self, item: bytes | memoryview | End) -> None:
         self._waiting.append(item)
         if not isinstance(item, End):
+            if self.direction == "upstream":
+                self._connection.spoke_last = "upstream"
             self._waiting_bytes += len(item)
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Moves everything that may move now, then arms what will move the rest."""
         if self.done:
             return
@@ -185,6 +208,8 @@ class Link:
             while slot.active and slot in self._slots and (item := slot.stage.pull(now_s)) is not None:
                 self._hand_on(self._slots.index(slot), [item])
         self._write()
+        if self._connection.session is not None:
+            self._connection.settle()
 
     def _write(self) -> None:
         waiting = self._waiting
@@ -236,7 +261,7 @@ class Link:
 
     def _timed(self) -> None:
         self._set_timer(None)
-        self._pump()
+        self.pump()
 
     # --- ends
 

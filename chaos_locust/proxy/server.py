@@ -29,7 +29,7 @@ class Proxy:
         self.listen = listen
         self.upstream = upstream
         self.enabled = False
-        self.toxics = ToxicChain(lambda: (link for c in self._connections for link in c.links))
+        self.toxics = ToxicChain(lambda: self._connections, context.loop)
         self._resolver = resolver
         self._connections: dict[Connection, None] = {}
         self._listener: socket.socket | None = None

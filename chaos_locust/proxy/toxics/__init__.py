@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chaos_locust.proxy.toxics.bandwidth import Bandwidth
 from chaos_locust.proxy.toxics.base import Toxic
+from chaos_locust.proxy.toxics.http import Http
 from chaos_locust.proxy.toxics.latency import Latency
 from chaos_locust.proxy.toxics.limit_data import LimitData
 from chaos_locust.proxy.toxics.noop import Noop
@@ -14,6 +15,7 @@ from chaos_locust.proxy.toxics.timeout import Timeout
 
 TOXICS: dict[str, type[Toxic]] = {
     "bandwidth": Bandwidth,
+    "http": Http,
     "latency": Latency,
     "limit_data": LimitData,
     "noop": Noop,
