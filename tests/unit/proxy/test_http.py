@@ -592,7 +592,8 @@ def test_wrong_attributes_are_told_by_name(attributes: dict[str, Any], words: st
 
 def test_attributes_read_back_and_are_changed_one_by_one() -> None:
     given = {"route": "/a/*", "method": "PUT", "status": 418, "ask_upstream": True, "body": "ü",
-             "delay_ms": 5, "rate": 9, "truncate": 0, "corrupt_every": 3, "request_headers": {"A": "b", "C": None},
+             "delay_ms": 5, "rate": 9, "truncate": 0, "corrupt_every": 3,
+             "request_headers": {"A": "b", "C": None},
              "response_headers": {"D": ""}, "expires_ms": 7}  # fmt: skip
     settings = HttpSettings().changed(given)
     assert settings.document() == given
