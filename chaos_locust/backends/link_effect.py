@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 from statistics import median
 from typing import Any
 
@@ -30,6 +30,7 @@ from chaos_locust.faults.network import (
 
 MAX_HELLOS = 60
 _MISSED = 1e-6
+_SILENT_READINGS = 2  # one may be lost without a cause
 _FEELABLE_S = 0.002  # shorter delays drown in the noise of one answer
 _OWN_BYTES_LATE_S = 3.0  # a hello's bytes may be counted so long after it was said
 
@@ -86,13 +87,35 @@ def _mechanism(fault: Fault, before: Sequence[Reading], during: Sequence[Reading
     looked = [reading for reading in during if reading["listed"] is not None]
     if not looked:
         return None, f"the proxy did not say what it does ({during[-1]['error']})"
-    acting = [r for r in looked if (not r["enabled"] if isinstance(fault, Down) else r["listed"])]
+    acting = [r for r in looked if _acts(fault, r)]
     if not acting:
         if isinstance(fault, Flap):
             return None, f"the link was up whenever it was looked at ({len(looked)} times)"
         return False, "the proxy lists nothing of it"
+    broken_off = _broken_off(fault, during)
+    if broken_off:
+        return None, broken_off
     felt = _felt(fault, before, acting)
     return felt if felt is not None else (True, "listed by the proxy (the link itself was not measured)")
+
+
+def _acts(fault: Fault, reading: Reading) -> bool:
+    return bool(not reading["enabled"] if isinstance(fault, Down) else reading["listed"])
+
+
+def _broken_off(fault: Fault, during: Sequence[Reading]) -> str:
+    """Why it did not act until it was undone, such as a proxy that was started again; empty: it did."""
+    silent = list(takewhile(lambda reading: reading["listed"] is None, reversed(during)))
+    if len(silent) >= _SILENT_READINGS:
+        return f"whether it acted until its end is not known ({during[-1]['error']})"
+    looked = [reading for reading in during if reading["listed"] is not None]
+    from_then = list(dropwhile(lambda reading: not _acts(fault, reading), looked))
+    gone = next((reading for reading in from_then if not _acts(fault, reading)), None)
+    if gone is None or isinstance(fault, Flap):
+        return ""
+    return (
+        f"it ended by itself {gone['at_s'] - during[0]['at_s']:.1f} s after it was first seen (who ended it?)"
+    )
 
 
 def _felt(fault: Fault, before: Sequence[Reading], acting: Sequence[Reading]) -> Proof | None:

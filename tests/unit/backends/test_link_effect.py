@@ -9,7 +9,7 @@ import pytest
 from chaos_locust.backends.base import Reading
 from chaos_locust.backends.link_effect import hellos_needed, link_effect, link_use
 from chaos_locust.faults.base import Fault
-from chaos_locust.faults.network import Bandwidth, Down, GradualLatency, Latency, Timeout
+from chaos_locust.faults.network import Bandwidth, Down, Flap, GradualLatency, Latency, Timeout
 
 TIMES: dict[str, Any] = {"name": "it", "target": "web", "at": "1s", "duration": "10s"}
 SLOW = Latency(latency="200ms", jitter="50ms", **TIMES)
@@ -148,3 +148,19 @@ def test_down_is_proved_by_refusals_and_by_use_before() -> None:
 )
 def test_use(readings: list[Reading], use: bool | None) -> None:
     assert link_use(readings, "through it")[0] is use
+
+
+def test_a_fault_that_ended_by_itself_is_not_proved() -> None:
+    """A proxy that is started again knows nothing of its toxics, and lets everything through."""
+    before = [reading(t, hello(0.001), sent=t * 500) for t in range(4)]
+    refused = [reading(5 + t, hello(None, "refused"), sent=1500, enabled=False) for t in range(2)]
+    dead = reading(7, sent=None, listed=None, error="the proxy is gone")
+    again = reading(8, hello(0.001), sent=0)
+    effect = link_effect(Down(**TIMES), before, [*refused, dead, again])
+    assert effect.mechanism is None
+    assert "it ended by itself 3.0 s after it was first seen" in effect.detail
+    effect = link_effect(Down(**TIMES), before, [*refused, dead, dead])
+    assert effect.mechanism is None
+    assert "whether it acted until its end is not known (the proxy is gone)" in effect.detail
+    assert link_effect(Down(**TIMES), before, [refused[0], dead, refused[1]]).mechanism is True
+    assert link_effect(Flap(**TIMES), before, [*refused, again, refused[0]]).mechanism is True
