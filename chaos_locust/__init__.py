@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chaos_locust.experiments import ChaosExperiment
+    from chaos_locust.injection import chaos_inject, inject
     from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
     from chaos_locust.locust_plugin.shapes import RampShape, SoakShape, SpikeShape, StepsShape, StressShape
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ChaosExperiment": "chaos_locust.experiments",
+    "chaos_inject": "chaos_locust.injection",
+    "inject": "chaos_locust.injection",
     "must_refuse": "chaos_locust.locust_plugin.refusals",
     "register": "chaos_locust.locust_plugin.register",
     "RampShape": "chaos_locust.locust_plugin.shapes",
@@ -33,6 +38,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChaosExperiment",
     "Plan",
     "RampShape",
     "SoakShape",
@@ -41,6 +47,8 @@ __all__ = [
     "StressShape",
     "Target",
     "__version__",
+    "chaos_inject",
+    "inject",
     "load_plan",
     "must_refuse",
     "register",

@@ -4,6 +4,7 @@ ChaosError
 |-- InvalidPlan       the plan is wrong; carries every problem at once
 |-- PreflightFailed   the plan is right, the world is not (target refuses, no rights, port in use)
 |-- BackendError      a fault could not be injected, observed or undone
+|   `-- DirtyTarget   the target was left changed
 |-- ProbeError        something could not be read from the target
 `-- LeaseError        the promise that a fault ends could not be written or kept
 """
@@ -47,6 +48,10 @@ class PreflightFailed(_Problems):
 
 class BackendError(ChaosError):
     """A fault could not be injected, observed or undone."""
+
+
+class DirtyTarget(BackendError):
+    """A fault could not be undone: the target was left changed, until `chaos-locust cleanup` succeeds."""
 
 
 class ProbeError(ChaosError):

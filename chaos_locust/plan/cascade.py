@@ -42,7 +42,8 @@ def _then(value: str) -> str:
 
 class Cascade(Data):
     """The first step comes at `at`, or when `when` is met. The others: one `every` so long, or `then`: when
-    the one before is active, over, or the target recovered after it. `for`: of each step that gives none."""
+    the one before is active, over, or the target recovered after it; one that happens at once is active and
+    over when it came. `for`: of each step that gives none."""
 
     name: Name = Field(description="the steps are NAME-1, NAME-2 and so on, unless they have names")
     at_s: Seconds | None = Field(default=None, alias="at")
@@ -69,7 +70,7 @@ class Cascade(Data):
         """(place, fault) of each step, in order. Raises InvalidPlan with every problem."""
         found: list[tuple[str, Fault]] = []
         problems: list[Problem] = []
-        before = ""
+        before, after_instant = "", False
         for index, step in enumerate(self.steps):
             place = f"steps[{index}]"
             try:
@@ -83,26 +84,32 @@ class Cascade(Data):
                 problems += [Problem(place, problem.message) for problem in error.problems]
                 continue
             named = {"name": f"{self.name}-{index + 1}", **step}
-            fault = parse_fault({**self._onset(index, before), **self._lasting(step), **named}, place)
+            onset = self._onset(index, before, after_instant)
+            fault = parse_fault({**onset, **self._lasting(step), **named}, place)
             if isinstance(fault, Fault):
                 found.append((place, fault))
             else:
                 problems += fault
-            before = str(named["name"])
+            before, after_instant = str(named["name"]), _is_instant(step)
         if problems:
             raise InvalidPlan(problems)
         return found
 
-    def _onset(self, index: int, before: str) -> dict[str, Any]:
+    def _onset(self, index: int, before: str, after_instant: bool) -> dict[str, Any]:
         if index == 0:
             return {"when": self.when} if self.when is not None else {"at": format_duration(self.at_s or 0.0)}
         if self.every_s is not None:
             at_s = round((self.at_s or 0.0) + index * self.every_s, 6)
             return {"at": format_duration(at_s), "anyway": True}
-        return {"when": f"recovered after {before}" if self.then == "recovered" else f"{before} {self.then}"}
+        then = self.then.replace("active", "over") if after_instant else self.then
+        return {"when": f"recovered after {before}" if then == "recovered" else f"{before} {then}"}
 
     def _lasting(self, step: Mapping[str, Any]) -> dict[str, Any]:
-        kind = KINDS.get(str(step.get("kind")))
-        if self.for_s is None or kind is None or kind.instant:
+        if self.for_s is None or _is_instant(step):
             return {}
         return {"for": format_duration(self.for_s)}
+
+
+def _is_instant(step: Mapping[str, Any]) -> bool:
+    kind = KINDS.get(str(step.get("kind")))
+    return kind is not None and kind.instant

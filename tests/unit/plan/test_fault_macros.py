@@ -87,6 +87,11 @@ def test_how_the_steps_of_a_cascade_follow(plan: MakePlan, changes: dict[str, An
     assert [fault.anyway for fault in found.faults] == [False, "every" in changes, "every" in changes]
 
 
+def test_what_happens_at_once_is_active_and_over_when_it_came(plan: MakePlan) -> None:
+    found = plan(faults=[], cascade=CASCADE | {"then": "active for 2s", "steps": STEPS[::-1][:2]})
+    assert shown(found)[1] == ("all-down-2", "pause", "all-down-1 over for 2s")
+
+
 def test_steps_may_have_names_and_lengths_of_their_own(plan: MakePlan) -> None:
     steps = [{**STEPS[0], "name": "db-down", "for": "4s"}, STEPS[1]]
     found = plan(faults=[], cascade=[CASCADE | {"steps": steps}, {**CASCADE, "name": "later", "at": "80s"}])
