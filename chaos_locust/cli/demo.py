@@ -40,6 +40,9 @@ def serve(
     defect: Annotated[str | None, typer.Option(help="Plant one defect; --defect help lists them.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once everything answers.")] = None,
     ports: Annotated[str, typer.Option(help="`default`, or `free` for ports nobody uses.")] = "default",
+    clock: Annotated[
+        bool, typer.Option("--clock", help="Give the shop a clock that faults can set (libfaketime).")
+    ] = False,
 ) -> None:
     """Run the shop alone, until Ctrl-C."""
     try:
@@ -48,7 +51,7 @@ def serve(
         raise PreflightFailed(
             [Problem("", f"the demo needs an extra: pip install 'chaos-locust[demo]' ({error})")]
         ) from error
-    raise typer.Exit(serve_shop(defect, ready_file, ports))
+    raise typer.Exit(serve_shop(defect, ready_file, ports, clock))
 
 
 def run_demo(results: Path, defect: str | None) -> int:

@@ -23,9 +23,12 @@ def serve_command(
     defect: Annotated[str | None, typer.Option(help=f"Plant one defect: {', '.join(DEFECTS)}.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once everything answers.")] = None,
     ports: Annotated[str, typer.Option(help="default, or free to pick ports nobody uses.")] = "default",
+    clock: Annotated[
+        bool, typer.Option("--clock", help="Give the shop a clock that faults can set (libfaketime).")
+    ] = False,
 ) -> None:
     """Run the shop with its database, cache, payments, identity and proxy until Ctrl-C."""
-    raise typer.Exit(serve(defect, ready_file, ports))
+    raise typer.Exit(serve(defect, ready_file, ports, clock))
 
 
 if __name__ == "__main__":

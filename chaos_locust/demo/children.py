@@ -85,6 +85,7 @@ class Child:
         self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
         self._died_at: float | None = None
+        self.pids: list[int] = []  # of this and of all that died
         self.name = specification.name
         self.pidfile = state / f"{specification.name}.pid"
 
@@ -107,6 +108,7 @@ class Child:
                 env=what.environment or _import_from_here(os.environ), **as_user(what.user),
                 start_new_session=True,
             )  # fmt: skip
+        self.pids.append(self._process.pid)
         self._reaper.watch(self._process.pid)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as line:  # killed already

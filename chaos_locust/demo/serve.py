@@ -36,12 +36,13 @@ class StartFailed(Exception):
     """The shop could not be started; the text says why."""
 
 
-def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
+def serve(defect: str | None, ready_file: Path | None, ports: str, clock: bool = False) -> int:
     """Run the shop until SIGTERM, SIGINT or SIGHUP; 0 then, 1 if it could not start, 2 for bad input.
 
     `defect` is one of settings.DEFECTS; `ports` is `default` or `free`. Once everything answers,
     `ready_file` is written: JSON with `shop` and `proxy_api` (URLs), `processes` (name, pid, address,
-    pidfile) and `env` (the variables that plans read).
+    pidfile) and `env` (the variables that plans read). With `clock`, the shop runs under a clock that faults
+    can set; `env` then has its file as SHOP_CLOCK.
     """
     if defect is not None and defect not in DEFECTS:
         return _refuse(f"--defect: there is no {defect!r}; allowed: {', '.join(DEFECTS)}")
@@ -57,7 +58,7 @@ def serve(defect: str | None, ready_file: Path | None, ports: str) -> int:
         with _stop_signals() as stop, Reaper(settings.state) as reaper:
             settings.write()
             try:
-                Supervisor(settings, reaper, stop).run(ready_file)
+                Supervisor(settings, reaper, stop, clock).run(ready_file)
             finally:
                 if ready_file:
                     ready_file.unlink(missing_ok=True)
@@ -90,8 +91,9 @@ def _stop_signals() -> Iterator[Event]:
 class Supervisor:
     """All the processes of one shop."""
 
-    def __init__(self, settings: Settings, reaper: Reaper, stop: Event) -> None:
+    def __init__(self, settings: Settings, reaper: Reaper, stop: Event, clock: bool) -> None:
         self._settings = settings
+        self._clock = settings.state / "clock" if clock else None
         self._stop = stop
         self._database = postgres(settings.state)
         cache = valkey_command(settings.ports.cache)
@@ -99,7 +101,7 @@ class Supervisor:
         reaper.watch_programs(self._database.programs)
         self._untold = False  # whether a new proxy still has to be told what to forward
         self._children: list[Child] = []
-        for specification in specifications(settings, self._database, cache):
+        for specification in specifications(settings, self._database, cache, self._clock):
             self._children.append(Child(specification, settings.state, self._reaper))
 
     def run(self, ready_file: Path | None) -> None:
@@ -157,6 +159,8 @@ class Supervisor:
             "SHOP_POSTGRES": f"postgresql://shop@{HOST}:{settings.ports.postgres}/shop",
             "SHOP_CACHE": f"redis://{HOST}:{settings.ports.cache}",
         }
+        if self._clock:
+            environment["SHOP_CLOCK"] = str(self._clock)
         processes = [
             {
                 "name": child.name,
@@ -184,13 +188,28 @@ class Supervisor:
         self._reaper.finish()
         for child in self._children:
             child.wait()
+        if self._clock:
+            _remove_shared_memory(shop.pids)
 
 
-def specifications(settings: Settings, database: Postgres, cache: list[str]) -> list[Specification]:
-    """What to run; the database first, the shop last."""
+def _remove_shared_memory(pids: list[int]) -> None:
+    """What libfaketime leaves behind of a process that was killed."""
+    for pid in pids:
+        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+            (Path("/dev/shm") / name).unlink(missing_ok=True)
+
+
+def specifications(
+    settings: Settings, database: Postgres, cache: list[str], clock: Path | None
+) -> list[Specification]:
+    """What to run; the database first, the shop last. clock: the file that sets the shop's, if it has one."""
     ports, state = settings.ports, settings.state
     python = [sys.executable, "-m"]
     proxy = [*python, "chaos_locust.proxy", "-host", HOST, "-port", str(ports.proxy), "-proxy-metrics"]
+    shop = [*python, "chaos_locust.demo.shop", str(state)]
+    if clock:
+        command = [sys.executable, "-c", "from chaos_locust.cli import main; main()", "clock"]
+        shop = [*command, str(clock), "--", *shop]
     return [
         Specification(
             "postgres", database.command(ports.postgres), database.data, database.user, minimal_environment()
@@ -199,5 +218,5 @@ def specifications(settings: Settings, database: Postgres, cache: list[str]) -> 
         Specification("cache", cache, state),
         Specification("payments", [*python, "chaos_locust.demo.payments", str(state)], state),
         Specification("identity", [*python, "chaos_locust.demo.identity", str(state)], state),
-        Specification("shop", [*python, "chaos_locust.demo.shop", str(state)], state),
+        Specification("shop", shop, state),
     ]
