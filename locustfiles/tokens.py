@@ -37,7 +37,7 @@ class Shopper(FastHttpUser):
                 time.sleep(1.5)  # until the one has expired
                 Shopper._token = good
 
-    @task(70)
+    @task(25)
     def browse(self) -> None:
         self.client.get("/products")
 
@@ -45,7 +45,7 @@ class Shopper(FastHttpUser):
     def order(self) -> None:
         self.client.post("/orders", json=BASKET, headers={"Authorization": f"Bearer {self._token}"})
 
-    @task(10)
+    @task(55)
     def attack(self) -> None:
         why = random.choice(list(self._bad))
         chaos_locust.must_refuse(self.client, "POST", "/orders", self._bad[why], why, json=BASKET)

@@ -23,12 +23,13 @@ def must_refuse(
 ) -> None:
     """One request with a bad token. 401 and 403 are successes, every other answer is a failure.
 
-    It is measured under the name `PATH (WHY)`, so an objective can ask for it:
-    `error_rate of "POST /orders (forged)" <= 0% during run`. options: as of the client's `request`.
+    They are measured under the name `PATH (must be refused)`, so an objective can ask for them:
+    `error_rate of "POST /orders (must be refused)" <= 0% during run`. why: what is wrong with the token, for
+    the failure's text. options: as of the client's `request`.
     """
     sent = {**(headers or {}), "Authorization": f"Bearer {token}"}
     with client.request(
-        method, path, name=f"{path} ({why})", headers=sent, catch_response=True, **options
+        method, path, name=f"{path} (must be refused)", headers=sent, catch_response=True, **options
     ) as reply:
         if reply.status_code in REFUSALS:
             reply.success()
