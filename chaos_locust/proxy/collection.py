@@ -10,8 +10,9 @@ from gevent.lock import RLock
 
 from chaos_locust.proxy import errors
 from chaos_locust.proxy.connection import Context
-from chaos_locust.proxy.gojson import List, Member, Scalar, Struct, decode
+from chaos_locust.proxy.gojson import List, Member, Scalar, Struct, decode, plain, value_of
 from chaos_locust.proxy.server import Proxy
+from chaos_locust.proxy.tls import Tls
 
 _STRING = Scalar("string")
 _MEMBERS = {
@@ -35,6 +36,14 @@ def _lookup(host: str) -> list[str]:
     """IPs of a host name; other greenlets go on meanwhile. Raises OSError."""
     found = gevent.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
+
+
+def _tls(given: Any) -> Tls | None:
+    """Raises `ApiError`."""
+    try:
+        return None if given is None else Tls.read(given)
+    except ValueError as error:
+        raise errors.bad_body(error) from None
 
 
 class Collection:
@@ -64,7 +73,7 @@ class Collection:
         with self._lock:
             if given["name"] in self.proxies:
                 raise errors.proxy_exists()
-            return self._add(given)
+            return self._add(given, _tls(value_of(body, "tls")))
 
     def update(self, name: str, body: bytes) -> Proxy:
         """Raises `ApiError`."""
@@ -92,6 +101,7 @@ class Collection:
         """
         try:
             entries: list[dict[str, Any]] = decode(body, _ENTRIES, [])
+            tls = [_tls(entry.get("tls")) if isinstance(entry, dict) else None for entry in plain(body) or ()]
             for i, entry in enumerate(entries, start=1):
                 for field in ("name", "upstream"):
                     if not entry.get(field):
@@ -100,9 +110,9 @@ class Collection:
             return [], error
         done: list[Proxy] = []
         with self._lock:
-            for entry in entries:
+            for entry, secured in zip(entries, tls, strict=True):
                 try:
-                    done.append(self._add_or_replace(entry))
+                    done.append(self._add_or_replace(entry, secured))
                 except errors.ApiError as error:
                     return done, error
         return done, None
@@ -119,16 +129,18 @@ class Collection:
         for proxy in self.proxies.values():
             proxy.stop()
 
-    def _add_or_replace(self, entry: dict[str, Any]) -> Proxy:
+    def _add_or_replace(self, entry: dict[str, Any], tls: Tls | None) -> Proxy:
         existing = self.proxies.get(entry["name"])
         if existing is not None:
-            if not existing.differs(entry.get("listen", ""), entry["upstream"]):
+            differs = existing.differs(entry.get("listen", ""), entry["upstream"])
+            if not differs and tls is None and existing.tls is None:
                 return existing
             existing.stop()
-        return self._add(entry)
+        return self._add(entry, tls)
 
-    def _add(self, entry: dict[str, Any]) -> Proxy:
-        proxy = Proxy(self._context, _lookup, entry["name"], entry.get("listen", ""), entry["upstream"])
+    def _add(self, entry: dict[str, Any], tls: Tls | None) -> Proxy:
+        name, listen, upstream = entry["name"], entry.get("listen", ""), entry["upstream"]
+        proxy = Proxy(self._context, _lookup, name, listen, upstream, tls)
         if entry.get("enabled") is not False:
             proxy.start()
         self.proxies[proxy.name] = proxy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from chaos_locust.proxy.http.answers import AnswerStage
 from chaos_locust.proxy.http.requests import RequestStage
 from chaos_locust.proxy.http.session import Session
-from chaos_locust.proxy.link import Link
+from chaos_locust.proxy.link import Link, Wire
 from chaos_locust.proxy.metrics import Direction, Metrics
-from chaos_locust.proxy.netaddr import Address
+from chaos_locust.proxy.netaddr import Address, split_host_port
+from chaos_locust.proxy.tls import Tls, TlsSocket
 
 if TYPE_CHECKING:
     from chaos_locust.proxy.server import Proxy
 
-_WRITE = 2
+_READ, _WRITE = 1, 2
 _LINGER_RESET = struct.pack("ii", 1, 0)
 _TCP_CLOSED = 7
 _CHECK_S = 15.0
+_HANDSHAKE_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Connection:
         self._upstream: socket.socket | None = None
         self._labels = (proxy.name, proxy.listen, proxy.upstream)
         self._counted: set[Direction] = set()
-        self._watcher: Any = None  # of the connect, later of a half-closed connection
+        self._watcher: Any = None  # of the connect or a handshake, later of a half-closed connection
+        self._limit: Any = None  # of the handshakes
         self._closed = False
 
     # --- connecting
@@ -103,10 +107,47 @@ class Connection:
     def _connected(self, address: Address) -> None:
         assert self._upstream is not None
         self._proxy.dialed(address)
-        self.links = [
-            Link(self, "upstream", self._client, self._upstream),
-            Link(self, "downstream", self._upstream, self._client),
-        ]
+        if self._proxy.tls is None:
+            self._join(self._client, self._upstream)
+        else:
+            self._secure(self._proxy.tls, self._upstream)
+
+    def _secure(self, tls: Tls, upstream: socket.socket) -> None:
+        name = split_host_port(self._proxy.upstream)[0] or "127.0.0.1"
+        wires = {
+            "upstream": TlsSocket(upstream, tls.client, server_side=False, server_name=name),
+            "client": TlsSocket(self._client, tls.server, server_side=True),
+        }
+        self._limit = self.context.loop.timer(_HANDSHAKE_LIMIT_S)
+        self._limit.start(self._refuse, "a handshake takes too long", update=True)
+        self._shake_hands(wires)
+
+    def _shake_hands(self, wires: dict[str, TlsSocket]) -> None:
+        """With the upstream first: a client need not believe in a connection that there will never be."""
+        self._stop_watcher()
+        for whom, wire in wires.items():
+            try:
+                waits_for = wire.handshake()
+            except ssl.SSLCertVerificationError as error:
+                return self._refuse(f"the certificate of the {whom} is refused: {error.verify_message}")
+            except ssl.SSLError as error:
+                return self._refuse(f"no TLS with the {whom}: {error.reason or error.strerror}")
+            except OSError as error:
+                return self._refuse(f"no TLS with the {whom}: {error.strerror}")
+            if waits_for is not None:
+                self._watcher = self.context.loop.io(wire.fileno(), _READ if waits_for == "read" else _WRITE)
+                self._watcher.start(self._shake_hands, wires)
+                return None
+        self._stop_limit()
+        self._join(wires["client"], wires["upstream"])
+        return None
+
+    def _refuse(self, reason: str) -> None:
+        self._proxy.tell(reason)
+        self.close()
+
+    def _join(self, client: Wire, upstream: Wire) -> None:
+        self.links = [Link(self, "upstream", client, upstream), Link(self, "downstream", upstream, client)]
         self.http_changed()
         for link in list(self.links):
             # The first link's toxics may have ended the connection already.
@@ -189,12 +230,18 @@ class Connection:
             return
         self._closed = True
         self._stop_watcher()
+        self._stop_limit()
         for link in self.links:
             link.close(complete=link.sent == link.received)
         self._client.close()
         if self._upstream is not None:
             self._upstream.close()
         self._proxy.forget(self)
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.close()
+            self._limit = None
 
     def _stop_watcher(self) -> None:
         if self._watcher is not None:

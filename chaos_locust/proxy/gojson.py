@@ -79,6 +79,11 @@ def value_of(data: bytes, key: str) -> Any:
     return next((_plain(value) for name, value in reversed(members) if name == key), None)
 
 
+def plain(data: bytes) -> Any:
+    """The first JSON value of `data` as plain data. Raises `GoJsonError`."""
+    return _plain(scan(data))
+
+
 def _plain(node: Node) -> Any:
     match node.kind:
         case "object":

@@ -13,11 +13,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from chaos_locust.proxy.metrics import Direction
+from chaos_locust.proxy.tls import TlsSocket
 from chaos_locust.proxy.toxics.base import Chunk, End, Item, Stage
 
 if TYPE_CHECKING:
     from chaos_locust.proxy.chain import InstalledToxic
     from chaos_locust.proxy.connection import Connection
+
+Wire = socket.socket | TlsSocket
 
 _READ, _WRITE = 1, 2
 # Bytes that may wait for a slow reader before the sender is no longer read.
@@ -40,9 +43,7 @@ class _Slot:
 class Link:
     """Pumps `source` to `dest` until the end of the stream has gone through; then tells the connection."""
 
-    def __init__(
-        self, connection: Connection, direction: Direction, source: socket.socket, dest: socket.socket
-    ) -> None:
+    def __init__(self, connection: Connection, direction: Direction, source: Wire, dest: Wire) -> None:
         self.direction = direction
         self.received = 0
         self.sent = 0
@@ -67,6 +68,8 @@ class Link:
         for toxic in toxics:
             self._install(toxic)
         self.pump()
+        if isinstance(self._source, TlsSocket) and not self.done:
+            self._readable()  # data that came together with the end of the handshake
 
     # --- edits of the toxics, from the API
 

@@ -13,6 +13,7 @@ from chaos_locust.proxy import errors
 from chaos_locust.proxy.chain import ToxicChain
 from chaos_locust.proxy.connection import Connection, Context, tune
 from chaos_locust.proxy.netaddr import Address, AddressError, Resolver, bound, listen, resolve
+from chaos_locust.proxy.tls import Tls
 
 _READ = 1
 _ACCEPTS_AT_ONCE = 64
@@ -23,8 +24,17 @@ _LOG = logging.getLogger(__name__)
 class Proxy:
     """One proxy of the API. `listen` is the address as given, or the one in use once it listens."""
 
-    def __init__(self, context: Context, resolver: Resolver, name: str, listen: str, upstream: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        resolver: Resolver,
+        name: str,
+        listen: str,
+        upstream: str,
+        tls: Tls | None = None,
+    ) -> None:
         self.context = context
+        self.tls = tls
         self.name = name
         self.listen = listen
         self.upstream = upstream
@@ -36,9 +46,10 @@ class Proxy:
         self._watcher: Any = None
         self._addresses: list[Address] = []  # of the upstream; resolved once, until none of them answers
         self._resolving: list[Connection] | None = None
+        self._told: set[str] = set()
 
     def document(self) -> dict[str, Any]:
-        return {
+        document = {
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
@@ -46,6 +57,7 @@ class Proxy:
             "Logger": {},
             "toxics": self.toxics.documents(),
         }
+        return document if self.tls is None else document | {"tls": self.tls.document()}
 
     # --- what the API does
 
@@ -158,6 +170,12 @@ class Proxy:
     def dial_failed(self) -> None:
         """No address of the upstream answers: its name is looked up again for the next client."""
         self._addresses = []
+
+    def tell(self, reason: str) -> None:
+        """Logs why a connection came to nothing; each reason once."""
+        if reason not in self._told:
+            self._told.add(reason)
+            _LOG.warning("proxy %s: %s", self.name, reason)
 
     def forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
