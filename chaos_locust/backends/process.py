@@ -1,37 +1,37 @@
-"""Faults on a process of this machine that a pid file names: kill and pause."""
+"""Faults on a process of this machine that a pid file names: kill, pause and restart_storm."""
 
 from __future__ import annotations
 
-import os
-import select
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from chaos_locust.backends.base import Effect, Reading, Undo
+from chaos_locust.backends.base import Effect, Reading, Undo, mark
 from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.backends.process_effect import process_effect
+from chaos_locust.backends.process_held import MARGIN_S, Holders, living
+from chaos_locust.backends.process_signals import STOPPED, kill, stop
+from chaos_locust.backends.process_storm import Storm
+from chaos_locust.backends.process_undo import is_undone, undo_action
 from chaos_locust.backends.process_use import link_before, resolve, use_reading
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
-from chaos_locust.faults.process import Kill
+from chaos_locust.faults.process import Kill, Pause, RestartStorm
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 from chaos_locust.probes.process import ProcessId
 
-_SIGNAL_LIMIT_S = 5.0
-_LOOK_AGAIN_S = 0.002
-
 
 class ProcessBackend:
-    """An Undo: {backend, action, process: {pid, start_ticks, boot_id}, pidfile, link}. Actions: `continue`
-    sends SIGCONT, `nothing` is for what cannot be undone. link: {api, proxy} of the target or None."""
+    """An Undo: {backend, action (see `process_undo`), mark, process: as of ProcessId, pidfile, link: see
+    `process_use.link_before`}. A pause has a holder with the mark, which continues the process at its end."""
 
     name = "process"
 
     def __init__(self, watch: LinkWatch) -> None:
         self._watch = watch
+        self._holders = Holders()
+        self._storms: dict[str, Storm] = {}
 
     def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
         place = f"targets.{target.name}"
@@ -39,7 +39,7 @@ class ProcessBackend:
             return [Problem(place, f"gives no process; a {fault.kind} needs pidfile")]
         try:
             found = resolve(target.pidfile)
-            if found.state in ("T", "t"):
+            if found.state in STOPPED:
                 return [Problem(place, f"process {found.pid} is stopped already")]
         except BackendError as error:
             return [Problem(place, str(error))]
@@ -55,11 +55,12 @@ class ProcessBackend:
         if target.pidfile is None:
             raise BackendError(f"target {target.name} has no pid file")
         found = resolve(target.pidfile)
-        if not isinstance(fault, Kill) and found.state in ("T", "t"):
+        if isinstance(fault, Pause) and found.state in STOPPED:
             raise BackendError(f"process {found.pid} is stopped already")
         return {
             "backend": self.name,
-            "action": "nothing" if isinstance(fault, Kill) else "continue",
+            "action": "continue" if isinstance(fault, Pause) else "nothing",
+            "mark": mark(run_id, fault.name),
             "process": asdict(found),
             "pidfile": target.pidfile,
             "link": link_before(run_id, plan, target),
@@ -68,78 +69,48 @@ class ProcessBackend:
     def inject(self, fault: Fault, undo: Undo) -> None:
         victim = ProcessId(**undo["process"])
         if isinstance(fault, Kill):
-            _kill(victim, signal.Signals[f"SIG{fault.signal}"])
-            return
-        _send(victim, signal.SIGSTOP)
-        deadline_s = time.monotonic() + _SIGNAL_LIMIT_S
-        while (state := victim.state) not in ("T", "t"):
-            if state is None:
-                raise BackendError(f"process {victim.pid} is gone")
-            if time.monotonic() > deadline_s:
-                raise BackendError(f"process {victim.pid} does not stop (state {state})")
-            time.sleep(_LOOK_AGAIN_S)
+            kill(victim, signal.Signals[f"SIG{fault.signal}"])
+        elif isinstance(fault, RestartStorm):
+            storm = self._storms[undo["mark"]] = Storm(fault, undo["pidfile"], victim)
+            storm.begin()
+        else:
+            assert fault.duration_s is not None
+            # The holder is there first, so there is no moment at which nobody would continue the process.
+            known = {key: value for key, value in undo.items() if key != "link"}
+            self._holders.start(undo["mark"], fault.duration_s + MARGIN_S, {"undo": known})
+            stop(victim)
+            if self._holders.pid(undo["mark"]) is None:
+                raise BackendError("the process of ours that would continue it has ended")
 
     def adjust(self, fault: Fault, undo: Undo, elapsed_s: float) -> None:
-        raise BackendError(f"a {fault.kind} does not change with time")
+        storm = self._storms.get(undo["mark"])
+        if storm is None:
+            raise BackendError(f"a {fault.kind} does not change with time")
+        storm.go_on(elapsed_s)
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
-        return use_reading(self._watch, ProcessId(**undo["process"]), undo["link"])
+        victim, storm = ProcessId(**undo["process"]), self._storms.get(undo["mark"])
+        if storm is not None:
+            victim = storm.current() or victim
+        reading = use_reading(self._watch, victim, undo["link"])
+        return reading | {"killed": storm.killed if storm is not None else 0}
 
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return process_effect(fault, before, during)
 
     def revert(self, undo: Undo) -> None:
-        victim = ProcessId(**undo["process"])
-        if undo["action"] == "nothing" or victim.state is None:
-            return
-        _send(victim, signal.SIGCONT)  # also takes back a SIGSTOP that has not stopped it yet
-        deadline_s = time.monotonic() + _SIGNAL_LIMIT_S
-        while victim.state in ("T", "t"):
-            if time.monotonic() > deadline_s:
-                raise BackendError(f"process {victim.pid} is still stopped")
-            time.sleep(_LOOK_AGAIN_S)
+        if undo["action"] != "nothing":
+            self._holders.end(undo["mark"])
+        undo_action(undo)
 
     def verify(self, undo: Undo) -> bool:
         """A process that is gone is not stopped; its pid may be somebody else's by now."""
-        return undo["action"] == "nothing" or ProcessId(**undo["process"]).state not in ("T", "t")
+        return undo["action"] == "nothing" or (is_undone(undo) and not living(undo["mark"]))
 
     def describe(self, undo: Undo) -> str:
         return f"the pause of process {undo['process']['pid']} ({undo['pidfile']})"
 
     def scan(self, place: str) -> list[Undo]:
-        return []  # a stopped process carries no mark
-
-
-def _send(victim: ProcessId, number: signal.Signals) -> None:
-    """To this very process: the descriptor is opened first, so that the pid cannot be another's by then."""
-    try:
-        descriptor = os.pidfd_open(victim.pid)
-    except OSError as error:
-        raise BackendError(f"process {victim.pid} cannot be reached: {error.strerror}") from None
-    try:
-        if victim.state is None:
-            raise BackendError(
-                f"process {victim.pid} is not the one that was meant: its pid was given to another"
-            )
-        signal.pidfd_send_signal(descriptor, number)
-    except OSError as error:
-        raise BackendError(f"process {victim.pid} takes no {number.name}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-
-
-def _kill(victim: ProcessId, number: signal.Signals) -> None:
-    """Returns when the process is gone."""
-    try:
-        descriptor = os.pidfd_open(victim.pid)
-    except OSError as error:
-        raise BackendError(f"process {victim.pid} cannot be reached: {error.strerror}") from None
-    try:
-        _send(victim, number)
-        ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
-        gone = ended.poll(_SIGNAL_LIMIT_S * 1000)
-    finally:
-        os.close(descriptor)
-    if not gone:
-        raise BackendError(f"process {victim.pid} lives on {_SIGNAL_LIMIT_S:g} s after {number.name}")
+        """A stopped process carries no mark, but who continues it does."""
+        jobs = [job for _, job in living().values()]
+        return [job["undo"] for job in jobs if job.get("undo", {}).get("backend") == self.name]
