@@ -1,86 +1,143 @@
-"""Undoes what dead runs left behind."""
+"""Undoes what dead runs left behind. What belongs to a run that is alive is left alone."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from chaos_locust.backends.base import Backend, Undo
 from chaos_locust.backends.registry import Backends
 from chaos_locust.backends.state import leases_folder
-from chaos_locust.backends.toxiproxy import ToxiproxyBackend
 from chaos_locust.errors import BackendError, LeaseError
+from chaos_locust.leases.alive import Alive
+from chaos_locust.leases.audit import Audit
+from chaos_locust.leases.claims import Claims
+from chaos_locust.leases.held import take
+from chaos_locust.leases.places import Search, searches
 from chaos_locust.leases.store import Lease, LeaseStore, boottime_s
 from chaos_locust.leases.undo import SETTLE_S, description, undo_once
+from chaos_locust.redact import redact_text
 
-DEFAULT_PROXY_API = "http://127.0.0.1:8474"
 
+def cleanup(
+    scan: bool,
+    proxy_apis: Sequence[str] = (),
+    store: LeaseStore | None = None,
+    places: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[str]:
+    """One line for each thing that was undone. Idempotent; may go on beside runs and other cleanups.
 
-def cleanup(scan: bool, proxy_apis: Sequence[str] = (), store: LeaseStore | None = None) -> list[str]:
-    """One line for each thing that was undone. Leases of live runs are left alone. Idempotent.
-
-    scan: looks also for our marks that no lease tells of, on the proxies given, by default on the usual one.
+    scan: looks also for our marks that no lease tells of: on this machine, on the proxies given, by default
+    on the usual one. places: looks there too, see `places.searches`. tell: gets a line for each part of this
+    machine that could not be looked at.
     Raises BackendError with a line for each thing that could not be undone, and for each lease that could
-    not be read; everything else is undone before.
+    not be read; everything else is undone before. ChaosError for a place that is none.
     """
-    store = store or LeaseStore(leases_folder(os.environ))
-    backends, undone = Backends(), list[str]()
-    store.sweep()
-    leases, failed = store.read()
-    due = [lease for lease in leases if lease.is_due(boottime_s())]
-    for lease in _removable_last(due):
-        try:
-            backend = backends.named(lease.undo["backend"])
-            _undo_surely(backend, lease.undo)
-            store.remove(lease)
-            undone.append(f"undone: {description(backend, lease.undo)} (run {lease.run_id}, {lease.label})")
-        except (BackendError, LeaseError) as error:
-            failed.append(f"{error} (run {lease.run_id}, {lease.label})")
-    if scan:
-        alive = [lease for lease in leases if lease not in due]
-        backend = backends.named(ToxiproxyBackend.name)
-        for place in proxy_apis or [DEFAULT_PROXY_API]:
-            _scan(backend, place, alive, bool(proxy_apis), undone, failed)
-    if failed:
-        raise BackendError("\n".join([*failed, *undone]))
-    return undone
+    wanted = searches(scan, proxy_apis, places)
+    work = _Cleanup(store or LeaseStore(leases_folder(os.environ)))
+    work.undo_leases()
+    for search in wanted:
+        work.search(search, tell)
+    if work.failed:
+        raise BackendError("\n".join([*dict.fromkeys(work.failed), *work.undone]))
+    return work.undone
 
 
-def _scan(
-    backend: Backend, place: str, alive: Sequence[Lease], asked: bool, undone: list[str], failed: list[str]
-) -> None:
-    try:
-        found = backend.scan(place)
-    except BackendError as error:
-        if asked:  # nobody need have a proxy at the usual address
-            failed.append(str(error))
-        return
-    kept = {name for lease in alive for name in _names(lease.undo)}
-    for undo in found:
-        if "toxics" in undo:
-            undo["toxics"] = [toxic for toxic in undo["toxics"] if toxic["name"] not in kept]
-            if not undo["toxics"]:
+def undo_leases_of(run_id: str, store: LeaseStore, by: str) -> list[str]:
+    """Takes over every lease of a run, due or not, and undoes it. Returns and raises as `cleanup` does."""
+    work = _Cleanup(store, by)
+    work.undo_leases(run_id)
+    if work.failed:
+        raise BackendError("\n".join([*work.failed, *work.undone]))
+    return work.undone
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """told: where it was found, for people."""
+
+    backend: Backend
+    undo: Undo
+    told: str
+    lease: Lease | None = None
+
+    @property
+    def text(self) -> str:
+        return redact_text(description(self.backend, self.undo))
+
+
+class _Cleanup:
+    def __init__(self, store: LeaseStore, by: str = "cleanup") -> None:
+        self._store, self._backends, self._audit = store, Backends(), Audit(store, by)
+        self.undone: list[str] = []
+        self.failed: list[str] = []
+
+    def undo_leases(self, run_id: str | None = None) -> None:
+        """Of every run that is dead, and of those whose time is over; or all of one run."""
+        self._store.sweep()
+        leases, unreadable = self._store.read()
+        self.failed += unreadable
+        force = run_id is not None
+        due = [lease for lease in leases if force or lease.is_due(boottime_s())]
+        jobs = []
+        for lease in sorted(
+            due, key=lambda lease: lease.fault is None
+        ):  # faults before what was made for them
+            if run_id not in (None, lease.run_id):
                 continue
-        elif undo["proxy"] in kept:
-            continue
+            told = f"run {lease.run_id}, {lease.label}"
+            try:
+                mine = take(self._store, lease, force)
+                if mine is not None:
+                    jobs.append(_Job(self._backends.named(lease.undo["backend"]), mine.undo, told, mine))
+            except (BackendError, LeaseError, ImportError) as error:
+                self.failed.append(f"{error} ({told})")
+        self._undo(jobs)
+
+    def search(self, search: Search, tell: Callable[[str], None]) -> None:
+        """Undoes what carries our mark at one place."""
+        place = redact_text(search.place)
         try:
-            _undo_surely(backend, undo)
-            undone.append(f"undone: {description(backend, undo)} at {place} (found by its mark)")
+            backend = self._backends.named(search.family)
+            found = backend.scan(search.place)
+            alive = Alive(self._store, Claims(self._store))  # read after what was found: leases come first
+        except (BackendError, LeaseError, ImportError) as error:
+            if search.asked:
+                self.failed.append(f"{place}: {error}")
+            elif search.place == "":
+                tell(f"Not looked at: {search.family}: {error}")
+            return
+        told = f"at {place}, found by its mark" if place else "found by its mark"
+        self._undo(_Job(backend, undo, told) for undo in map(alive.without, found) if undo is not None)
+
+    def _undo(self, jobs: Iterable[_Job]) -> None:
+        """Twice, some time apart: see SETTLE_S."""
+        once = [job for job in jobs if self._try(job)]
+        if once:
+            time.sleep(SETTLE_S)
+        for job in once:
+            if not self._try(job):
+                continue
+            self.undone.append(f"undone: {job.text} ({job.told})")
+            self._write(job, "reverted")
+            try:
+                if job.lease is not None:
+                    self._store.remove(job.lease)
+            except LeaseError as error:
+                self.failed.append(f"{error} ({job.told})")
+
+    def _try(self, job: _Job) -> bool:
+        try:
+            undo_once(job.backend, job.undo)
+            return True
         except BackendError as error:
-            failed.append(str(error))
+            self.failed.append(f"{redact_text(str(error))} ({job.told})")
+            self._write(job, f"dirty: {error}")
+            return False
 
-
-def _undo_surely(backend: Backend, undo: Undo) -> None:
-    undo_once(backend, undo)
-    time.sleep(SETTLE_S)
-    undo_once(backend, undo)
-
-
-def _removable_last(leases: Sequence[Lease]) -> list[Lease]:
-    """Faults before the proxies that were made for them."""
-    return sorted(leases, key=lambda lease: lease.fault is None)
-
-
-def _names(undo: Undo) -> list[str]:
-    return [undo.get("proxy", ""), *(toxic["name"] for toxic in undo.get("toxics", ()))]
+    def _write(self, job: _Job, result: str) -> None:
+        run_id, what = (job.lease.run_id, job.lease.label) if job.lease else ("", job.undo.get("mark", ""))
+        self._audit.write(run_id, "revert", what, job.text, result)

@@ -9,32 +9,51 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import chaos_locust
+from chaos_locust.backends.state import leases_folder
 from chaos_locust.errors import LeaseError
+from chaos_locust.leases.claims import Claim, Claims
+from chaos_locust.leases.held import myself
+from chaos_locust.leases.pulse import Patience
+from chaos_locust.leases.store import LeaseStore
+from chaos_locust.leases.voice import INTERNAL
 from chaos_locust.plan.model import Plan
-from chaos_locust.probes.process import identify
 
 START_LIMIT_S = 20.0
 LOG_NAME = "guardian.log"
-_INTERNAL = ("opened", "refused", "closed")
+# -P: a module of the user's folder must not take the place of one that it needs
+PROGRAM = (sys.executable, "-P", "-m", "chaos_locust.leases.guardian")
 
 
 class Guardian:
     """on_event gets each event of a fault as {event, fault, epoch_s, detail, ...}; {event: "note", detail};
-    and {event: "guardian_lost"} when the process dies before it was told to close. It is called from a
-    thread of its own. The commands return at once.
+    and {event: "guardian_lost"} when the process dies, or stands still and was therefore ended, before it
+    was told to close. It is called from a thread of its own. The commands return at once.
     """
 
     def __init__(
-        self, run_id: str, plan: Plan, folder: Path, on_event: Callable[[dict[str, Any]], None]
+        self,
+        run_id: str,
+        plan: Plan,
+        folder: Path,
+        on_event: Callable[[dict[str, Any]], None],
+        patience: Patience | None = None,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._run_id, self._plan, self._folder = run_id, plan, folder
         self._on_event = on_event
+        self._patience = patience or Patience()
+        self._program = program
+        self._claims = Claims(LeaseStore(leases_folder(os.environ)))
+        self._claim: Claim | None = None
+        self._states: dict[str, str] = {}  # what was told last of each fault that was asked for
+        self._unanswered = 0
+        self._over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._opened = threading.Event()
@@ -53,14 +72,26 @@ class Guardian:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the process and makes what the targets need. Raises LeaseError; then nothing is left."""
-        own = identify(os.getpid())
-        assert own is not None
-        self._launch()
-        plan, folder = self._plan.to_json(), str(self._folder.absolute())
-        self._tell(
-            {"do": "open", "run_id": self._run_id, "plan": plan, "folder": folder, "owner": asdict(own)}
-        )
+        """Starts the process and makes what the targets need.
+
+        Raises LeaseError, also when another run is at work on a target; then nothing is left.
+        """
+        own = myself()
+        self._claim = self._claims.claim(self._run_id, own, self._plan, self._folder)
+        try:
+            self._launch()
+        except LeaseError:
+            self._release(clean=True)
+            raise
+        opening = {
+            "do": "open",
+            "run_id": self._run_id,
+            "plan": self._plan.to_json(),
+            "folder": str(self._folder.absolute()),
+            "owner": asdict(own),
+            "silent_run_s": self._patience.silent_run_s,
+        }
+        self._tell(opening)
         answered = self._opened.wait(START_LIMIT_S)
         if not answered or self._refused is not None or not self.alive:
             reason = self._refused or (
@@ -68,6 +99,7 @@ class Guardian:
             )
             self.close(START_LIMIT_S)
             raise LeaseError(f"no guardian for the faults: {reason}")
+        threading.Thread(target=self._beat, daemon=True).start()
 
     def begin(self, start_epoch_s: float) -> None:
         """The load begins: times in `guardian.jsonl` count from here."""
@@ -79,6 +111,7 @@ class Guardian:
         self._tell({"do": "observe", "fault": fault})
 
     def inject(self, fault: str, lease_s: float) -> None:
+        self._states.setdefault(fault, "")
         self._tell({"do": "inject", "fault": fault, "lease_s": lease_s})
 
     def revert(self, fault: str) -> None:
@@ -91,12 +124,14 @@ class Guardian:
         left to itself: it goes on undoing without us.
         """
         self._ending = True
+        self._over.set()
         self._tell({"do": "close"})
-        return self._wait(timeout_s)
+        return self._release(self._wait(timeout_s))
 
     def recover(self, timeout_s: float) -> bool:
         """After `guardian_lost`: a fresh guardian undoes everything of this run. Returns whether it could."""
         self._ending = True
+        self._over.set()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
         self._clean = False
@@ -106,20 +141,48 @@ class Guardian:
         except LeaseError as error:
             self._on_event({"event": "note", "detail": str(error)})
             return False
-        folder = str(self._folder.absolute())
-        self._tell(
-            {"do": "recover", "run_id": self._run_id, "folder": folder, "epoch_s": self._start_epoch_s}
-        )
-        return self._wait(timeout_s)
+        recovery = {
+            "do": "recover",
+            "run_id": self._run_id,
+            "folder": str(self._folder.absolute()),
+            "epoch_s": self._start_epoch_s,
+            "told": self._states,
+        }
+        self._tell(recovery)
+        return self._release(self._wait(timeout_s))
+
+    def _release(self, clean: bool) -> bool:
+        """Others may have the targets now; what is not clean stays ours as long as a lease tells of it."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            try:
+                self._claims.release(claim, clean)
+            except LeaseError as error:
+                self._on_event({"event": "note", "detail": str(error)})
+        return clean
+
+    def _beat(self) -> None:
+        """Tells the guardian that we live, and sees that it lives: who answers no heartbeat is ended.
+
+        What is counted are heartbeats, not seconds: it is we who may have stood still.
+        """
+        process = self._process
+        while not self._over.wait(self._patience.beat_every_s) and process is not None:
+            if self._unanswered >= self._patience.unanswered_beats:
+                detail = f"the guardian left {self._unanswered} heartbeats unanswered and was ended"
+                self._on_event({"event": "note", "detail": detail})
+                process.kill()
+                return
+            self._unanswered += 1
+            self._tell({"do": "heartbeat"})
 
     def _launch(self) -> None:
         package = Path(chaos_locust.__file__).parent.parent
         paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             with (self._folder / LOG_NAME).open("ab") as log:
-                # -P: a module of the user's folder must not take the place of one that it needs
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "chaos_locust.leases.guardian"],
+                    self._program,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -138,13 +201,17 @@ class Guardian:
                 self._take(json.loads(line))
         self._opened.set()
         if not self._ending:
+            self._over.set()
             self._on_event({"event": "guardian_lost", "epoch_s": time.time()})
 
     def _take(self, message: dict[str, Any]) -> None:
-        if message["event"] not in _INTERNAL:
+        if message["event"] not in INTERNAL:
+            if message.get("fault") in self._states and message["event"] != "effect":
+                self._states[message["fault"]] = message["event"]
             self._on_event(message)
-            return
-        if message["event"] == "closed":
+        elif message["event"] == "heartbeat":
+            self._unanswered = 0
+        elif message["event"] == "closed":
             self._clean = message["clean"]
         else:
             self._refused = message.get("detail")

@@ -9,91 +9,45 @@ has a session of its own and ignores the signals that end a terminal's programs.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
 import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from chaos_locust.backends.registry import Backends
 from chaos_locust.backends.state import leases_folder
-from chaos_locust.errors import BackendError, ChaosError, LeaseError
-from chaos_locust.leases.keeper import GRACE_S, Keeper
+from chaos_locust.errors import ChaosError
+from chaos_locust.leases.audit import Audit
+from chaos_locust.leases.held import Held, myself
+from chaos_locust.leases.keeper import Keeper
+from chaos_locust.leases.pulse import Patience, Pulse
+from chaos_locust.leases.recovery import MADE_GIVE_UP_S, Undoer
 from chaos_locust.leases.store import Lease, LeaseStore, boottime_s
-from chaos_locust.leases.undo import SETTLE_S, undo_until
+from chaos_locust.leases.undo import description
+from chaos_locust.leases.voice import Voice
 from chaos_locust.plan.model import Plan
 from chaos_locust.probes.process import ProcessId
 
-JOURNAL_NAME = "guardian.jsonl"
-INTERNAL = ("opened", "refused", "closed")
-"""Events between the guardian and its client alone."""
-
-MADE_GIVE_UP_S = 20.0
 _LOOK_EVERY_S = 0.1
-_KINDS: Mapping[str, str] = {"effect": "effect", "note": "note"}
-
-
-class Voice:
-    """Tells the run and the file `guardian.jsonl`. Never blocks and never fails: undoing comes first."""
-
-    def __init__(self, output: int) -> None:
-        self.start_epoch_s = time.time()
-        self._file: Any = None
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._lock = threading.Lock()
-        self._writer = threading.Thread(target=self._write, args=(output,), daemon=True)
-        self._writer.start()
-
-    def open(self, folder: str) -> None:
-        with contextlib.suppress(OSError):
-            self._file = (Path(folder) / JOURNAL_NAME).open("a", encoding="utf-8")
-
-    def emit(self, event: str, **fields: Any) -> None:
-        epoch_s = time.time()
-        message = {"event": event, "epoch_s": epoch_s, **fields}
-        line = {
-            "kind": _KINDS.get(event, "fault"),
-            "t_s": round(epoch_s - self.start_epoch_s, 6),
-            "state": event,
-        }
-        with self._lock:
-            if self._file is not None and event not in INTERNAL:
-                with contextlib.suppress(OSError):
-                    self._file.write(json.dumps({**line, **message}) + "\n")
-                    self._file.flush()
-            self._lines.put(json.dumps(message))
-
-    def close(self) -> None:
-        """Waits a moment for what is still to be told."""
-        self._lines.put(None)
-        self._writer.join(1.0)
-
-    def _write(self, output: int) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                os.write(output, line.encode() + b"\n")
-            except OSError:
-                return  # nobody listens any more
 
 
 class Guardian:
-    """Commands: open, start, observe, inject, revert, close; or recover alone."""
+    """Commands: open, start, heartbeat, observe, inject, revert, close; or recover alone."""
 
-    def __init__(self, voice: Voice, store: LeaseStore) -> None:
-        self._voice, self._store = voice, store
-        self._backends = Backends()
+    def __init__(self, voice: Voice, store: LeaseStore, backends: Backends) -> None:
+        self._voice, self._store, self._backends = voice, store, backends
+        self._audit = Audit(store, "guardian")
+        self._undoer = Undoer(backends, store, voice, self._audit)
         self._keepers: dict[str, Keeper] = {}
         self._made: list[Lease] = []
         self._owner: ProcessId | None = None
-        self._threads: list[threading.Thread] = []
+        self._pulse = Pulse(Patience().silent_run_s)
+        self._over = threading.Event()
         self._dirty = False
 
     @property
@@ -102,11 +56,14 @@ class Guardian:
 
     def obey(self, command: Mapping[str, Any]) -> bool:
         """Returns False when it was the last command."""
+        self._pulse.beat()
         match command["do"]:
             case "open":
                 self._open(command)
             case "start":
                 self._voice.start_epoch_s = float(command["epoch_s"])
+            case "heartbeat":
+                self._voice.emit("heartbeat")
             case "observe":
                 self._run(self._keepers[command["fault"]].observe)
             case "inject":
@@ -124,36 +81,50 @@ class Guardian:
     def watch_leases(self) -> None:
         now_s = boottime_s()
         for keeper in self._keepers.values():
-            if keeper.phase == "active" and keeper.deadline_s is not None and now_s >= keeper.deadline_s:
-                keeper.deadline_s = None
+            if keeper.phase != "active" or keeper.is_ending:
+                continue
+            if keeper.deadline_s is not None and now_s >= keeper.deadline_s:
                 self._run(partial(keeper.revert, "its lease ran out"))
+            elif now_s >= self._pulse.runs_out_s:
+                reason = f"the run has not been heard of for {self._pulse.silent_run_s:g} s"
+                self._run(partial(keeper.revert, reason))
+            elif keeper.taken:
+                self._run(partial(keeper.revert, "another process took its lease over"))
 
     def end(self, reason: str) -> bool:
         """Undoes everything. Returns whether all is clean."""
+        self._over.set()
         last = [self._run(partial(keeper.revert, reason)) for keeper in self._keepers.values()]
         for thread in last:
             thread.join()
         for lease in reversed(self._made):
-            self._undo_lease(lease, boottime_s() + MADE_GIVE_UP_S)
-        return not self._dirty and all(keeper.phase == "over" for keeper in self._keepers.values())
+            self._undoer.take_over(lease, boottime_s() + MADE_GIVE_UP_S, self._one_of(lease))
+        clean = not (self._dirty or self._undoer.dirty)
+        return clean and all(keeper.phase == "over" for keeper in self._keepers.values())
 
     def _open(self, command: Mapping[str, Any]) -> None:
-        self._owner = ProcessId(**command["owner"])
+        owner = self._owner = ProcessId(**command["owner"])
         run_id, plan = command["run_id"], Plan.from_json(command["plan"])
+        self._pulse = pulse = Pulse(float(command["silent_run_s"]))
         self._voice.open(command["folder"])
+
+        def audit(action: str, what: str, on: str, result: str) -> None:
+            self._voice.keep(self._audit.write(run_id, action, what, on, result))
+
         try:
             for fault in plan.faults:
                 backend = self._backends.named(fault.family)
-                self._keepers[fault.name] = Keeper(
-                    run_id, plan, fault, backend, self._owner, self._store, self._voice.emit
-                )
-            self._make(run_id, plan)
+                held = Held(self._store, run_id, f"fault.{fault.name}", owner)
+                keeper = Keeper(run_id, plan, fault, backend, held, pulse, self._voice.emit, audit)
+                self._keepers[fault.name] = keeper
+            self._make(run_id, plan, audit)
         except ChaosError as error:
             self._voice.emit("refused", detail=str(error))
         else:
+            self._run(self._renew)
             self._voice.emit("opened")
 
-    def _make(self, run_id: str, plan: Plan) -> None:
+    def _make(self, run_id: str, plan: Plan, audit: Callable[[str, str, str, str], None]) -> None:
         """What targets need before the load starts, such as a proxy; each with a lease of its own."""
         assert self._owner is not None
         families = {(fault.family, fault.target) for fault in plan.faults}
@@ -161,58 +132,25 @@ class Guardian:
             backend, target = self._backends.named(family), plan.targets[name]
             undo = backend.open(run_id, plan, target)
             if undo is not None:
-                lease = Lease(run_id, f"target.{name}", self._owner, None, undo)
-                self._store.save(lease)
-                self._made.append(lease)
+                lease = Lease(run_id, f"target.{name}.{family}", self._owner, None, undo, holder=myself())
+                self._made.append(self._store.save(lease))
                 backend.build(undo, target)
+                audit("make", lease.label, description(backend, undo), "made")
+
+    def _renew(self) -> None:
+        """Keeps the leases on the disk as far ahead as the run's last sign of life allows."""
+        while not self._over.wait(self._pulse.silent_run_s / 5):
+            for keeper in self._keepers.values():
+                keeper.renew()
 
     def _recover(self, command: Mapping[str, Any]) -> None:
-        """Undoes every lease of a run whose guardian died."""
         self._voice.start_epoch_s = float(command["epoch_s"])
         self._voice.open(command["folder"])
-        leases, unreadable = self._store.read()
-        for line in unreadable:
-            self._voice.emit("note", detail=line)
-        own = [lease for lease in leases if lease.run_id == command["run_id"]]
-        now_s = boottime_s()
-        threads = []
-        for lease in own:
-            if lease.fault is not None:
-                give_up_s = now_s + min(
-                    max((lease.deadline_s or now_s) - now_s, 0.0) + GRACE_S, MADE_GIVE_UP_S
-                )
-                threads.append(self._run(partial(self._undo_lease, lease, give_up_s)))
-        for thread in threads:
-            thread.join()
-        self._made = [lease for lease in own if lease.fault is None]
-
-    def _undo_lease(self, lease: Lease, give_up_s: float) -> None:
-        """For a lease that no keeper has."""
-        told = {"fault": lease.fault} if lease.fault is not None else {}
-        say: Callable[..., None] = self._voice.emit
-        if told:
-            say("revert_asked", **told, detail="its guardian died")
-        try:
-            backend = self._backends.named(lease.undo["backend"])
-            problem = undo_until(backend, lease.undo, give_up_s, boottime_s, lambda reason: None)
-            if problem is None:
-                time.sleep(SETTLE_S)
-                problem = undo_until(
-                    backend, lease.undo, give_up_s + SETTLE_S, boottime_s, lambda reason: None
-                )
-            if problem is None:
-                self._store.remove(lease)
-        except (BackendError, LeaseError) as error:
-            problem = str(error)
-        if problem is not None:
-            self._dirty = True
-            say("dirty", **(told or {"fault": self._one_of(lease)}), detail=problem)
-        elif told:
-            say("reverted", **told, detail="")
+        self._made = self._undoer.recover(command["run_id"], command["told"], self._run)
 
     def _one_of(self, lease: Lease) -> str:
         """A fault of the target that something was made for: what is told of belongs to a fault."""
-        target = lease.label.partition(".")[2]
+        target = lease.label.split(".")[1]
         return next((k.fault.name for k in self._keepers.values() if k.fault.target == target), target)
 
     def _run(self, action: Callable[[], None]) -> threading.Thread:
@@ -228,10 +166,10 @@ class Guardian:
         return thread
 
 
-def serve(source: int, output: int, store: LeaseStore) -> int:
+def serve(source: int, output: int, store: LeaseStore, backends: Backends) -> int:
     """Until the end of the input, or `close`. Returns 0, or 5 when something could not be undone."""
     voice = Voice(output)
-    guardian = Guardian(voice, store)
+    guardian = Guardian(voice, store, backends)
     reason = "the run ended"
     unread = b""
     going = True
@@ -258,13 +196,13 @@ def serve(source: int, output: int, store: LeaseStore) -> int:
     return 0 if clean else 5
 
 
-def main() -> None:
+def main(store: LeaseStore, backends: Backends) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    code = serve(sys.stdin.fileno(), sys.stdout.fileno(), LeaseStore(leases_folder(os.environ)))
+    code = serve(sys.stdin.fileno(), sys.stdout.fileno(), store, backends)
     sys.stderr.flush()
     os._exit(code)  # a thread that hangs in a backend must not keep the process
 
 
 if __name__ == "__main__":
-    main()
+    main(LeaseStore(leases_folder(os.environ)), Backends())

@@ -9,30 +9,37 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
 
 from chaos_locust.backends.base import Backend, Reading, Undo
 from chaos_locust.errors import BackendError, LeaseError
 from chaos_locust.faults.base import Fault
-from chaos_locust.leases.store import Lease, LeaseStore, boottime_s
-from chaos_locust.leases.undo import SETTLE_S, undo_until
+from chaos_locust.leases.held import Held
+from chaos_locust.leases.pulse import Pulse
+from chaos_locust.leases.recovery import GRACE_S
+from chaos_locust.leases.store import Superseded, boottime_s
+from chaos_locust.leases.undo import SETTLE_S, description, undo_until
 from chaos_locust.plan.model import Plan
-from chaos_locust.probes.process import ProcessId
 
-GRACE_S = 5.0
-"""So long after a lease ran out its fault is still being undone before it is given up as dirty."""
 TELL_DIRTY_S = 10.0
 """A fault that is not undone after this is told as dirty; it is tried further all the same."""
-ARMED_S = 600.0
-"""The deadline of a lease whose fault is still to come."""
 READ_EVERY_S = 0.5
 FIRST_EFFECT_S = 3.0
 """What was seen is told so long after the onset at the latest."""
+_LOOK_AGAIN_S = 0.1
 
+_ACTIONS = {
+    "asked": "inject",
+    "active": "inject",
+    "failed": "inject",
+    "reverted": "revert",
+    "dirty": "revert",
+}
 Phase = Literal["waiting", "active", "undoing", "over", "dirty"]
 Emit = Callable[..., None]
 """emit(event, fault=..., detail=..., ...)"""
+Tell = Callable[[str, str, str, str], None]
+"""audit(action, what, on, result)"""
 
 
 class Keeper:
@@ -44,18 +51,19 @@ class Keeper:
         plan: Plan,
         fault: Fault,
         backend: Backend,
-        owner: ProcessId,
-        store: LeaseStore,
+        held: Held,
+        pulse: Pulse,
         emit: Emit,
+        audit: Tell,
     ) -> None:
         self.fault = fault
         self.phase: Phase = "waiting"
         self.deadline_s: float | None = None
+        self.taken = False  # somebody else undoes it
         self._run_id, self._plan, self._backend = run_id, plan, backend
         self._target = plan.targets[fault.target]
-        self._owner, self._store, self._emit = owner, store, emit
+        self._held, self._pulse, self._emit, self._audit = held, pulse, emit, audit
         self._lock = threading.Lock()
-        self._lease: Lease | None = None
         self._undo: Undo | None = None
         self._active_s = 0.0
         self._before: list[Reading] = []
@@ -64,6 +72,11 @@ class Keeper:
         self._stirred = threading.Event()
         self._ended = threading.Event()
         self._observing = False
+
+    @property
+    def is_ending(self) -> bool:
+        """Its end was asked for."""
+        return self._ended.is_set()
 
     # -- actions ----------------------------------------------------------------------------------------
 
@@ -76,7 +89,9 @@ class Keeper:
             if self.phase != "waiting":
                 return
             try:
-                self._arm(boottime_s() + ARMED_S)
+                self._undo = self._backend.prepare(self._run_id, self._plan, self.fault, self._target)
+                if not self.fault.instant:
+                    self._held.write(self._undo, self._pulse.runs_out_s)
             except (BackendError, LeaseError) as error:
                 self._emit("note", detail=f"{self.fault.name} cannot be watched yet: {error}")
         self._watch()
@@ -89,8 +104,10 @@ class Keeper:
             self.deadline_s = boottime_s() + lease_s
             try:
                 undo = self._backend.prepare(self._run_id, self._plan, self.fault, self._target)
-                if not self.fault.instant and (self._lease is None or self._lease.undo != undo):
-                    self._save(undo, self.deadline_s)
+                if not self.fault.instant and not self._held.promises(undo):
+                    self._held.write(undo, self._lease_s)
+                if self._ended.is_set():
+                    raise LeaseError("its end was asked for before it was injected")
             except (BackendError, LeaseError) as error:
                 self._forget()
                 self.phase = "over"
@@ -106,8 +123,7 @@ class Keeper:
             self._active_s = time.monotonic()
             self.phase = "over" if self.fault.instant else "active"
             self._say("active")
-            if not self.fault.instant:
-                self._shorten(undo, self.deadline_s)
+        self.renew()
         self._stirred.set()
         if not self._observing:
             self._observing = True
@@ -161,6 +177,11 @@ class Keeper:
                 told_dirty = True
                 self._say("dirty", f"{reason}; still trying")
 
+        if self._is_left_to_other(undo, give_up_s):
+            self.phase = "over"
+            self._say(outcome, detail or "another process undid it")
+            self._forget()
+            return
         problem = undo_until(self._backend, undo, give_up_s, boottime_s, on_failure)
         if problem is None:
             self._say(outcome, detail)
@@ -173,46 +194,42 @@ class Keeper:
         self.phase = "over"
         self._forget()
 
+    def _is_left_to_other(self, undo: Undo, give_up_s: float) -> bool:
+        """Whether somebody who took the lease over (cleanup) has undone the fault; waits for it."""
+        try:
+            if not self._held.was_taken():
+                return False
+            while not self._held.is_gone():
+                if boottime_s() >= give_up_s:
+                    return False
+                time.sleep(_LOOK_AGAIN_S)
+            return self._backend.verify(undo)
+        except (BackendError, LeaseError):
+            return False
+
     # -- leases -----------------------------------------------------------------------------------------
 
-    def _arm(self, deadline_s: float) -> None:
-        self._undo = self._backend.prepare(self._run_id, self._plan, self.fault, self._target)
-        if not self.fault.instant:
-            self._save(self._undo, deadline_s)
+    @property
+    def _lease_s(self) -> float:
+        """When the lease runs out: with the time of the fault, or a while after the last sign of its run."""
+        return min(self.deadline_s or self._pulse.runs_out_s, self._pulse.runs_out_s)
 
-    def _save(self, undo: Undo, deadline_s: float) -> None:
-        lease = Lease(self._run_id, f"fault.{self.fault.name}", self._owner, deadline_s, undo)
-        self._store.save(lease)
-        self._lease = lease
-
-    def _shorten(self, undo: Undo, deadline_s: float) -> None:
-        """The lease was written for a fault to come; now its end is known."""
+    def renew(self) -> None:
+        """To be called every few seconds: without it the lease on the disk runs out."""
+        if self.phase not in ("waiting", "active"):
+            return
         try:
-            if self._lease is None or self._lease.deadline_s != deadline_s:
-                self._save(undo, deadline_s)
+            self._held.renew(self._lease_s)
+        except Superseded:
+            self.taken = True
         except LeaseError as error:
-            self._emit("note", detail=f"{error}; the longer lease before it stands")
-
-    def _renew(self) -> None:
-        """Keeps the lease of a fault to come from running out."""
-        with self._lock:
-            lease = self._lease
-            if self.phase != "waiting" or lease is None or lease.deadline_s is None:
-                return
-            if lease.deadline_s - boottime_s() < ARMED_S / 2:
-                try:
-                    self._lease = replace(lease, deadline_s=boottime_s() + ARMED_S)
-                    self._store.save(self._lease)
-                except LeaseError as error:
-                    self._emit("note", detail=str(error))
+            self._emit("note", detail=f"{error}; it is not renewed")
 
     def _forget(self) -> None:
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            try:
-                self._store.remove(lease)
-            except LeaseError as error:
-                self._emit("note", detail=str(error))
+        try:
+            self._held.drop()
+        except LeaseError as error:
+            self._emit("note", detail=str(error))
 
     # -- watching ---------------------------------------------------------------------------------------
 
@@ -225,7 +242,6 @@ class Keeper:
                     (self._during if active else self._before).append(reading)
                 if self.phase == "active":
                     self._tell_effect(final=False)
-            self._renew()
             if not self._stirred.wait(READ_EVERY_S):
                 continue
             self._stirred.clear()
@@ -256,15 +272,23 @@ class Keeper:
         """Brings a fault that changes with time along, until it ends."""
         if not self.fault.changes:
             return
-        while not self._ended.wait(READ_EVERY_S):
+        elapsed_s = 0.0
+        while not self._ended.wait(self.fault.next_change_s(elapsed_s) - (time.monotonic() - self._active_s)):
             with self._lock:
                 if self.phase != "active":
                     return
                 assert self._undo is not None
+                elapsed_s = max(time.monotonic() - self._active_s, self.fault.next_change_s(elapsed_s))
                 try:
-                    self._backend.adjust(self.fault, self._undo, time.monotonic() - self._active_s)
+                    self._backend.adjust(self.fault, self._undo, elapsed_s)
                 except BackendError as error:
                     self._emit("note", detail=f"{self.fault.name} did not follow its ramp: {error}")
 
     def _say(self, state: str, detail: str = "") -> None:
         self._emit(state, fault=self.fault.name, detail=detail)
+        if state in _ACTIONS:
+            on = self.fault.target
+            if self._undo is not None and not self.fault.instant:
+                on += f": {description(self._backend, self._undo)}"
+            result = f"{state}: {detail}" if detail else state
+            self._audit(_ACTIONS[state], f"{self.fault.name} ({self.fault.kind})", on, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from chaos_locust.backends.base import Undo
 from chaos_locust.backends.state import leases_folder, state_problems
 from chaos_locust.errors import BackendError, LeaseError
-from chaos_locust.leases.store import Lease, LeaseStore
+from chaos_locust.leases.store import Lease, LeaseStore, Superseded
 from chaos_locust.leases.undo import undo_once
 from chaos_locust.probes.process import ProcessId, identify
 
@@ -31,13 +32,59 @@ def lease(**changes: object) -> Lease:
 
 def test_a_lease_is_read_as_it_was_written(tmp_path: Path) -> None:
     store = LeaseStore(tmp_path / "a" / "b")
-    store.save(lease())
-    store.save(lease(deadline_s=200.0))
-    store.save(lease(label="target.web", deadline_s=None))
-    assert store.read() == ([lease(deadline_s=200.0), lease(label="target.web", deadline_s=None)], [])
-    store.remove(lease())
-    store.remove(lease())
-    assert [each.label for each in store.read()[0]] == ["target.web"]
+    first = store.save(lease())
+    second = store.save(replace(first, deadline_s=200.0))
+    made = store.save(lease(label="target.web", deadline_s=None))
+    assert (first.generation, second.generation, made.generation) == (1, 2, 1)
+    assert store.read() == ([second, made], [])
+    assert replace(second, generation=0, space="") == lease(deadline_s=200.0)
+    store.remove(second)
+    store.remove(second)
+    assert store.read() == ([made], [])
+
+
+def test_an_older_generation_neither_writes_nor_removes(tmp_path: Path) -> None:
+    store = LeaseStore(tmp_path)
+    old = store.save(lease())
+    new = store.save(old)
+    assert not store.is_current(old)
+    assert store.is_current(new)
+    with pytest.raises(Superseded, match="taken over"):
+        store.save(replace(old, undo={"backend": "process", "other": 1}))
+    with pytest.raises(Superseded, match="taken over"):
+        store.remove(old)
+    with pytest.raises(Superseded, match="there already"):
+        store.save(lease())
+    assert store.read() == ([new], [])
+    store.remove(new)
+    with pytest.raises(Superseded, match="is gone"):
+        store.save(new)
+    assert store.read() == ([], []), "what was undone does not come back"
+    assert list(tmp_path.iterdir()) == [], "no draft is left"
+
+
+def test_a_lock_that_is_held_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos_locust.leases.store.LOCK_LIMIT_S", 0.0)
+    store = LeaseStore(tmp_path)
+    mine = store.save(lease())
+    with (tmp_path / "run-1.fault.slow.json").open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(LeaseError, match="stands still"):
+            store.remove(mine)
+    store.remove(mine)
+
+
+def test_a_damaged_lease_is_told_and_still_its_holders(tmp_path: Path) -> None:
+    store = LeaseStore(tmp_path)
+    mine = store.save(lease())
+    for damage in ("", "{", "[]", '{"undo": 1}', "\0"):
+        (tmp_path / "run-1.fault.slow.json").write_text(damage)
+        (line,) = store.read()[1]
+        assert "run-1.fault.slow.json cannot be read" in line
+        assert "remove it" in line
+        assert store.is_current(mine), "whoever knows how to undo it goes on"
+    store.remove(mine)
+    assert not store.is_there("run-1", "fault.slow")
 
 
 def test_when_it_is_due() -> None:
@@ -47,6 +94,9 @@ def test_when_it_is_due() -> None:
     dead = replace(own(), start_ticks=own().start_ticks - 1)
     assert lease(owner=dead).is_due(0.0), "the pid is another process's now"
     assert lease(owner=replace(own(), boot_id="earlier")).is_due(0.0), "the machine was started again"
+    elsewhere = lease(owner=dead, space="pid:[1]")
+    assert not elsewhere.is_due(99.0), "the pids of another container say nothing here"
+    assert elsewhere.is_due(100.0)
 
 
 def test_drafts_of_dead_writers_are_swept(tmp_path: Path) -> None:
