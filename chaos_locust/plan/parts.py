@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from chaos_locust.data import NAME_PATTERN, Data, Share, from_mapping, within
+from chaos_locust.data import NAME_PATTERN, Data, Share, from_mapping, nested, within
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.plan.grammar import parse_objective
 from chaos_locust.plan.load import Request
@@ -64,22 +64,44 @@ RedisUrl = Annotated[str, _store_url("redis", "rediss", "valkey", "valkeys")]
 MEANS = ("pidfile", "addresses", "path", "clock", "container", "postgres", "redis")
 """Keys of a target that faults need, besides those of its link."""
 
+_NEEDED = {"tls": "upstream", "peers": "addresses", "namespace": "addresses", "root_disk": "path"}
+
+
+class Tls(Data):
+    """Files, PEM, on the machine of the proxy: it shows `certificate` to clients, and checks the target's by
+    those in `upstream_ca`, by default by those that its machine trusts, or not at all."""
+
+    certificate: str = Field(pattern="^/")
+    key: str = Field(pattern="^/")
+    upstream_ca: str | None = Field(default=None, pattern="^/")
+    verify: bool = True
+
+    @classmethod
+    def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
+        if data.get("upstream_ca") is not None and data.get("verify") is False:
+            return [Problem("upstream_ca", "has no effect with verify: false; give one or the other")]
+        return []
+
 
 class Target(Data):
     """A named part that faults may touch. `name` is its key in the plan's `targets`.
 
     Its link: `proxy` names a proxy of the Toxiproxy at `proxy_api`, or one is made that listens at `listen`
-    and passes on to `upstream`. Its process: `pidfile`. Its packets: `addresses`, those of the target; only
-    those to or from `peers` where they are given; seen in the network `namespace` (`ip netns`), by default in
-    ours. Its disk: `path`, a file or folder; `root_disk` says yes to one on the root file system. The file
-    that its `clock` is read from (libfaketime). Its `container`, by name or id. The server as such, which
-    may need an account with rights: `postgres` and `redis`, as URLs. It may have several of these.
+    and passes on to `upstream`; where they speak TLS, `tls` lets that proxy see what is inside. Its process:
+    `pidfile`. Its packets: `addresses`, those of the target; only those to or from `peers` where they are
+    given; seen in the network `namespace` (`ip netns`), by default in ours. Its disk: `path`, a file or
+    folder; `root_disk` says yes to one on the root file system. The file that its `clock` is read from
+    (libfaketime). Its `container`, by name or id. The server as such, which may need an account with rights:
+    `postgres` and `redis`, as URLs. It may have several of these.
     """
 
     name: str = Field(default="", exclude=True)
     proxy: str | None = Field(default=None, min_length=1)
     upstream: Address | None = None
     listen: Address | None = None
+    tls: Annotated[Tls | None, nested(lambda value: None if value is None else from_mapping(Tls, value))] = (
+        None
+    )
     pidfile: str | None = Field(default=None, min_length=1)
     addresses: tuple[Address, ...] | None = Field(default=None, min_length=1)
     peers: tuple[Host, ...] | None = Field(default=None, min_length=1)
@@ -104,7 +126,7 @@ class Target(Data):
         if upstream != listen:
             missing = "listen" if upstream else "upstream"
             return [Problem(missing, "is missing; a proxy is made from upstream and listen together")]
-        for key, needed in (("peers", "addresses"), ("namespace", "addresses"), ("root_disk", "path")):
+        for key, needed in _NEEDED.items():
             if data.get(key) and data.get(needed) is None:
                 return [Problem(key, f"has no effect without {needed}")]
         if not (proxy or upstream or any(data.get(key) is not None for key in MEANS)):

@@ -197,7 +197,7 @@ class Connection:
         """All that this link will ever receive has been received."""
         if link.direction not in self._counted:
             self._counted.add(link.direction)
-            self.context.metrics.received(link.direction, self._labels, link.received)
+            self.context.metrics.received(link.direction, self._labels, link.received_on_wire)
 
     def link_done(self, link: Link, complete: bool) -> None:
         self.input_ended(link)

@@ -64,6 +64,10 @@ class Link:
         self._timer: Any = None
         self._timer_s: float | None = None
 
+    @property
+    def received_on_wire(self) -> int:
+        return self._source.received if isinstance(self._source, TlsSocket) else self.received
+
     def start(self, toxics: list[InstalledToxic]) -> None:
         for toxic in toxics:
             self._install(toxic)

@@ -109,6 +109,7 @@ class TlsSocket:
         self._unsent = b""  # ciphertext that the socket did not take yet
         self._owed = 0  # bytes that it is of, and that were not told as sent
         self._over = False
+        self.received = 0  # bytes of ciphertext, as the kernel counts them
 
     def handshake(self) -> Literal["read", "write"] | None:
         """Goes on with the handshake; tells for what of the socket it waits now, or None: it is done.
@@ -195,6 +196,7 @@ class TlsSocket:
     def _fill(self) -> None:
         data = self._sock.recv(_READ)
         if data:
+            self.received += len(data)
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

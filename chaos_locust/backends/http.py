@@ -1,0 +1,124 @@
+"""Faults on HTTP messages, done by the embedded proxy as toxics that Toxiproxy does not have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from chaos_locust.backends.base import MARK, Effect, Reading, Undo, mark
+from chaos_locust.backends.http_api import EmbeddedApi, make_link
+from chaos_locust.backends.http_effect import http_effect
+from chaos_locust.backends.http_preflight import http_problems
+from chaos_locust.backends.http_toxic import http_toxic
+from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.toxics import made_proxy
+from chaos_locust.backends.toxiproxy_client import NotThere, ProxyUnreachable
+from chaos_locust.errors import BackendError, Problem
+from chaos_locust.faults.base import Fault
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.parts import Target
+
+
+class HttpBackend:
+    """An Undo: {backend, action, mark, api, proxy, ...}. Actions: `toxics` takes those named off, `proxy`
+    deletes the proxy that was made. The proxy itself counts what it does to the load, without a probe."""
+
+    name = "http"
+
+    def __init__(self, watch: LinkWatch) -> None:
+        self._apis: dict[str, EmbeddedApi] = {}
+
+    def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
+        return http_problems(plan, target, self._api(plan.proxy_api))
+
+    def open(self, run_id: str, plan: Plan, target: Target) -> Undo | None:
+        if target.upstream is None:
+            return None
+        name = made_proxy(run_id, target)
+        return {"backend": self.name, "action": "proxy", "mark": name, "api": plan.proxy_api, "proxy": name}
+
+    def build(self, undo: Undo, target: Target) -> None:
+        make_link(undo["api"], undo["proxy"], target)
+
+    def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
+        proxy = target.proxy or made_proxy(run_id, target)
+        self._api(plan.proxy_api).proxy(proxy)
+        name = mark(run_id, fault.name, "http")
+        return {
+            "backend": self.name,
+            "action": "toxics",
+            "mark": name,
+            "api": plan.proxy_api,
+            "proxy": proxy,
+            "toxics": [http_toxic(name, fault)],
+        }
+
+    def inject(self, fault: Fault, undo: Undo) -> None:
+        for toxic in undo["toxics"]:
+            self._api(undo["api"]).add_toxic(undo["proxy"], toxic)
+
+    def adjust(self, fault: Fault, undo: Undo, elapsed_s: float) -> None:
+        raise BackendError(f"the fault kind {fault.kind} does not change with time")
+
+    def observe(self, fault: Fault, undo: Undo) -> Reading:
+        """{at_s, listed: the toxic as the proxy lists it or None, error}"""
+        reading: Reading = {"at_s": time.monotonic(), "listed": None, "error": ""}
+        names = {toxic["name"] for toxic in undo["toxics"]}
+        try:
+            toxics = self._api(undo["api"]).proxy(undo["proxy"])["toxics"]
+        except BackendError as error:
+            return reading | {"error": str(error)}
+        return reading | {"listed": next((toxic for toxic in toxics if toxic["name"] in names), None)}
+
+    def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
+        return http_effect(fault, during)
+
+    def revert(self, undo: Undo) -> None:
+        api, proxy = self._api(undo["api"]), undo["proxy"]
+        try:
+            if undo["action"] == "proxy":
+                api.delete_proxy(proxy)
+            for toxic in undo.get("toxics", ()):
+                self._take_off(api, proxy, toxic["name"])
+        except NotThere:
+            return  # the proxy is gone, and what was done to it went with it
+        except ProxyUnreachable as error:
+            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
+
+    def verify(self, undo: Undo) -> bool:
+        try:
+            proxy = self._api(undo["api"]).proxy(undo["proxy"])
+        except NotThere:
+            return True
+        except ProxyUnreachable as error:
+            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
+        names = {toxic["name"] for toxic in undo.get("toxics", ())}
+        return undo["action"] != "proxy" and not any(toxic["name"] in names for toxic in proxy["toxics"])
+
+    def describe(self, undo: Undo) -> str:
+        if undo["action"] == "proxy":
+            return f"proxy {undo['proxy']}"
+        names = " and ".join(toxic["name"] for toxic in undo["toxics"])
+        return f"toxic {names} on proxy {undo['proxy']}"
+
+    def scan(self, place: str) -> list[Undo]:
+        """place: the URL of a proxy API. The proxies that runs made are found by the family `proxy`."""
+        found: list[Undo] = []
+        for name, proxy in self._api(place).proxies().items() if place else ():
+            if name.startswith(MARK):
+                continue  # it goes as a whole
+            for toxic in proxy["toxics"]:
+                if toxic["type"] == "http" and toxic["name"].startswith(MARK):
+                    undo = {"backend": self.name, "action": "toxics", "mark": toxic["name"]}
+                    found.append(undo | {"api": place, "proxy": name, "toxics": [toxic]})
+        return found
+
+    def _take_off(self, api: EmbeddedApi, proxy: str, toxic: str) -> None:
+        try:
+            api.delete_toxic(proxy, toxic)
+        except NotThere:
+            return  # it ended by itself, or never began
+
+    def _api(self, url: str) -> EmbeddedApi:
+        """The one client for this URL, whose connections are kept open."""
+        return self._apis.setdefault(url, EmbeddedApi(url))
