@@ -29,7 +29,7 @@ Proof = tuple[bool | None, str]
 _MISSED = 1e-6
 _PACKETS_OF_A_HELLO = 30  # more than a connection with one question and its answer ever takes
 _LATE_S = 0.005
-_DONE = {PacketLoss: "lost", PacketDuplicate: "doubled", PacketCorrupt: "changed", Partition: "stopped"}
+_DONE = {PacketLoss: "lost", PacketDuplicate: "doubled", Partition: "stopped"}
 
 
 def packets_effect(fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
@@ -38,10 +38,10 @@ def packets_effect(fault: Fault, before: Sequence[Reading], during: Sequence[Rea
     seen = [reading for reading in during if reading["matched"] is not None]
     if not seen:
         return Effect(None, None, f"its packets were not counted ({during[-1]['error']})")
-    if during[-1]["matched"] is None:
-        return Effect(False, None, f"its rules are gone ({during[-1]['error']})")
     last = seen[-1]
     mechanism, how = _mechanism(fault, last)
+    if during[-1] is not last:
+        mechanism, how = False, f"its rules are gone ({during[-1]['error']})"
     own = (last["own"] - (before or during)[0]["own"]) * _PACKETS_OF_A_HELLO
     used = last["matched"] > own
     text = f"{last['matched']:,} packets of the load met it" if used else "no packets of the load met it"
@@ -70,6 +70,10 @@ def _drawn(fault: Fault, last: Reading) -> Proof:
 
 def _held(fault: Fault, matched: int, held: Mapping[str, Any]) -> Proof:
     """What the process that holds packets did."""
+    if isinstance(fault, PacketCorrupt):
+        changed, handled = int(held["changed"]), int(held["handled"])
+        text = f"{changed:,} of {handled:,} packets changed"
+        return (True, text) if changed else (_unless_few(handled, fault.share), text)
     released, share = int(held["released"]), fault.share if isinstance(fault, PacketReorder) else 1.0
     if not released:
         return _unless_few(0 if held["waiting"] else matched, share), f"none of {matched:,} packets was held"

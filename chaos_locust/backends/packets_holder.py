@@ -40,17 +40,23 @@ Decision = tuple[Packet, int, bytes | None]
 
 
 class Holder:
-    """Decides on the packets of some queues. lines: how each queue delays; none: drops or corrupts."""
+    """Decides on the packets of some queues: drops them all, corrupts a share, or holds them back by the
+    line of their queue."""
 
     def __init__(
-        self, how: str, lines: Mapping[int, Line], random: Random, clock: Callable[[], float]
+        self,
+        how: str,
+        share: float,
+        lines: Mapping[int, Line],
+        random: Random,
+        clock: Callable[[], float],
     ) -> None:
-        self._how, self._lines, self._random, self._clock = how, lines, random, clock
+        self._how, self._share, self._lines, self._random, self._clock = how, share, lines, random, clock
         self._held: list[tuple[float, int, float, bytes, Packet, bool]] = []
         self._of_flow: Counter[bytes] = Counter()
         self._order = 0
         self.done: dict[str, float] = dict.fromkeys(
-            ("handled", "dropped", "released", "overtaken", "held_s", "held_squared", "latest_s", "bytes"), 0
+            ("handled", "dropped", "changed", "released", "overtaken", "held_s", "held_squared", "bytes"), 0
         )
 
     @property
@@ -68,7 +74,7 @@ class Holder:
             self.done["dropped"] += 1
             return packet, DROP, None
         if self._how == "corrupt":
-            return packet, ACCEPT, corrupted(packet.data, self._random)
+            return self._corrupt(packet)
         now_s, flow = self._clock(), flow_of(packet.data)
         due_s = self._lines[packet.queue].due_s(now_s, flow, packet.size)
         if due_s is None:
@@ -83,11 +89,20 @@ class Holder:
         heapq.heappush(self._held, (due_s, self._order, now_s, flow, packet, sent_on))
         return (packet, DROP, None) if sent_on else None
 
+    def _corrupt(self, packet: Packet) -> Decision:
+        """Drawn here and not by the rules: what those see may be cut into many packets on its way to us."""
+        if self._random.random() >= self._share:
+            return packet, ACCEPT, None
+        self.done["changed"] += 1
+        if packet.size > len(packet.data):  # of 65,532 bytes and more, which cannot be put back changed:
+            return packet, DROP, None  # the receiver would drop it
+        return packet, ACCEPT, corrupted(packet.data, self._random)
+
     def release(self, everything: bool = False) -> list[Decision]:
         """Those whose time has come, in order."""
         now_s, gone = self._clock(), list[Decision]()
         while self._held and (everything or self._held[0][0] <= now_s):
-            due_s, _, came_s, flow, packet, sent_on = heapq.heappop(self._held)
+            _, _, came_s, flow, packet, sent_on = heapq.heappop(self._held)
             gone.append((packet, SEND_ON if sent_on else ACCEPT, None))
             self._of_flow[flow] -= 1
             if not self._of_flow[flow]:
@@ -97,7 +112,6 @@ class Holder:
             done["bytes"] += packet.size
             done["held_s"] += held_s
             done["held_squared"] += held_s * held_s
-            done["latest_s"] = max(done["latest_s"], now_s - due_s)
         return gone
 
 
@@ -112,7 +126,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     delays = settings["how"] in ("delay", "reorder", "rate")
     lines = {number: line_for(settings, random) for number in numbers.values()} if delays else {}
     sender = Sender(settings["tag"]) if delays else None
-    holder = Holder(settings["how"], lines, random, time.monotonic)
+    holder = Holder(settings["how"], settings.get("share", 1.0), lines, random, time.monotonic)
     for family, table, chain in settings["rules"]:
         kernel.add_queue_rule(family, table, chain, numbers[chain])
     kernel.listen()

@@ -1,9 +1,10 @@
 """The rules of nftables for a fault on packets, as text for `nft -f`. Pure.
 
 One table for each family of addresses, named by our mark. Each packet meets them once: whatever comes over
-loopback where it arrives, for a drop where it leaves would be told to its sender as an error, which no
-network does. What leaves for another machine is dropped by way of a queue for the same reason. Doubles are
-made where packets leave, for a double made where they arrive on loopback would arrive, and be doubled, again.
+loopback where it arrives, and doubles are made where packets leave, for one made where packets arrive over
+loopback would arrive, and be doubled, again. All but doubles go through a queue, drops as well: a drop by a
+rule would last until somebody takes the rule away, and on its way out its sender would be told of it as an
+error, which no network does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from chaos_locust.faults.packets import (
     PacketFault,
     PacketLoss,
     PacketReorder,
-    Partition,
 )
 
 _MILLION = 1_000_000
@@ -93,7 +93,7 @@ def holder_settings(fault: PacketFault, scope: Scope, table: str, lasts_s: float
         case PacketBandwidth():
             settings = {"how": "rate", "rate_bytes_per_s": fault.rate_bytes_per_s}
         case PacketCorrupt():
-            settings = {"how": "corrupt"}
+            settings = {"how": "corrupt", "share": fault.share}
         case _:
             settings = {"how": "drop"}
     queues = [[family, table, f"queue-{way}"] for way in fault.directions for family in scope.families]
@@ -123,8 +123,7 @@ def _table(fault: PacketFault, scope: Scope, family: str, table: str, lasts_s: f
         lines += ["set peers {", f"type {kind}", f"elements = {{ {', '.join(scope.peers)} }}", "}"]
     for way in fault.directions:
         lines += [f"chain queue-{way} {{", "}"]
-        for where in ("here", "away"):
-            lines += [f"chain {way}-{where} {{", *_acts(fault, way, where, family), "}"]
+        lines += [f"chain met-{way} {{", *_acts(fault, way, family), "}"]
     output_priority = _OUTPUT_PRIORITY - len(_tags(fault))
     hooks = (("input", _INPUT_PRIORITY), ("forward", _FORWARD_PRIORITY), ("output", output_priority))
     for hook, priority in hooks:
@@ -147,21 +146,17 @@ def _matches(fault: PacketFault, scope: Scope, family: str, hook: str) -> Sequen
         target, port, peer = ("daddr", "dport", "saddr") if way == "to" else ("saddr", "sport", "daddr")
         peers = "" if scope.peers is None else f" {family} {peer} @peers"
         packet = f"meta l4proto {{ tcp, udp }} {family} {target} . th {port} @targets{peers}"
-        lines.append(f"{packet} jump {way}-{'away' if hook == 'output' else 'here'}")
+        lines.append(f"{packet} jump met-{way}")
     return lines
 
 
-def _acts(fault: PacketFault, way: str, where: str, family: str) -> Sequence[str]:
-    drawn = "counter name matched"
+def _acts(fault: PacketFault, way: str, family: str) -> Sequence[str]:
     share = ""
-    if isinstance(fault, PacketLoss | PacketDuplicate | PacketCorrupt) and fault.share < 1:
+    if isinstance(fault, PacketLoss | PacketDuplicate) and fault.share < 1:
         share = f"numgen random mod {_MILLION} < {max(1, round(fault.share * _MILLION))} "
-    acted = f"{share}counter name acted"
-    match fault:
-        case PacketDuplicate():
-            double = f"meta mark set meta mark | {_DOUBLE:#x} dup to {family} daddr"
-            back = f"meta mark set meta mark & {~_DOUBLE & 0xFFFFFFFF:#x}"
-            return [f"meta mark & {_DOUBLE:#x} == {_DOUBLE:#x} return", drawn, f"{acted} {double} {back}"]
-        case PacketLoss() | Partition() if where == "here":
-            return [drawn, f"{acted} drop"]
-    return [drawn, f"{acted} jump queue-{way}"]
+    met, acted = "counter name matched", f"{share}counter name acted"
+    if isinstance(fault, PacketDuplicate):
+        double = f"meta mark set meta mark | {_DOUBLE:#x} dup to {family} daddr"
+        back = f"meta mark set meta mark & {~_DOUBLE & 0xFFFFFFFF:#x}"
+        return [f"meta mark & {_DOUBLE:#x} == {_DOUBLE:#x} return", met, f"{acted} {double} {back}"]
+    return [met, f"{acted} jump queue-{way}"]

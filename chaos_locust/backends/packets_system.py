@@ -145,6 +145,7 @@ class HolderProcess:
             raise BackendError(f"{command[0]} cannot be started: {error.strerror}") from None
         self._lock = threading.Lock()
         self._unread = b""
+        self._begun = False
 
     @property
     def lives(self) -> bool:
@@ -153,6 +154,7 @@ class HolderProcess:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Returns when it holds the queues. Raises BackendError."""
         with self._lock:
+            self._begun = True
             answer = self._ask(json.dumps(settings), _LIMIT_S)
         if answer is None or "error" in answer:
             self.close()
@@ -160,9 +162,9 @@ class HolderProcess:
             raise BackendError(f"the kernel's packet queues (NFQUEUE) cannot be used: {reason}")
 
     def look(self) -> dict[str, float] | None:
-        """What it has done so far; None: it is gone."""
+        """What it has done so far; None: it is gone, or has not begun."""
         with self._lock:
-            return self._ask("", _LOOK_LIMIT_S)
+            return self._ask("", _LOOK_LIMIT_S) if self._begun else None
 
     def close(self) -> None:
         """It releases what it holds, and is gone when this returns."""

@@ -16,8 +16,8 @@ ShareOfPackets = Annotated[Share, Field(description="of the packets, drawn for e
 _BOTH_WAYS = "`to` the target, `from` it, or both, each by itself"
 
 _QUEUE_UNDO = (
-    "a process holds the packets: it dies with the guardian and the kernel lets them pass; a timer of the "
-    "kernel ends it as well"
+    "a process has the packets' queue: it dies with the guardian, and the kernel lets them pass; a timer of "
+    "the kernel ends it as well"
 )
 
 
@@ -25,8 +25,8 @@ class PacketFault(Fault):
     """Base of the faults on packets: TCP and UDP, IPv4 and IPv6, between the target's `addresses` and its
     `peers` (without those: everybody), in the target's `namespace` or in ours.
 
-    A packet over loopback counts once. With segmentation offload, which loopback always has, one packet may
-    be of up to 64 KB for the faults that the kernel does alone: loss, duplicate and partition.
+    A packet over loopback counts once, and may be of up to 64 KB there. With segmentation offload that also
+    holds elsewhere for loss and duplicate, which see packets before they are cut for the network.
     """
 
     family: ClassVar[str] = "packets"
@@ -71,8 +71,9 @@ class PacketDuplicate(PacketFault):
 class PacketCorrupt(PacketFault):
     """One bit of a packet is flipped after its checksum was made, so that the receiver drops it.
 
-    That holds on loopback as well: the checksum is completed before, and looked at after. UDP without a
-    checksum would arrive as corrupted data.
+    That holds on loopback as well: the checksum is completed before, and looked at after; packets of more
+    than 65,531 bytes, which only loopback has, are dropped right here instead. UDP without a checksum would
+    arrive as corrupted data.
     """
 
     kind: ClassVar[str] = "packet_corrupt"
