@@ -27,7 +27,7 @@ def must_refuse(
     `error_rate of "POST /orders (must be refused)" <= 0% during run`. why: what is wrong with the token, for
     the failure's text. options: as of the client's `request`.
     """
-    sent = {**(headers or {}), "Authorization": f"Bearer {token}"}
+    sent = {**(headers or {}), "Authorization": f"Bearer {token}".strip()}
     with client.request(
         method, path, name=f"{path} (must be refused)", headers=sent, catch_response=True, **options
     ) as reply:
