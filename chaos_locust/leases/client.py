@@ -17,6 +17,7 @@ from typing import Any
 import chaos_locust
 from chaos_locust.backends.state import leases_folder
 from chaos_locust.errors import LeaseError
+from chaos_locust.leases.alive import GUARDIAN_MODULE
 from chaos_locust.leases.claims import Claim, Claims
 from chaos_locust.leases.held import myself
 from chaos_locust.leases.pulse import Patience
@@ -27,7 +28,7 @@ from chaos_locust.plan.model import Plan
 START_LIMIT_S = 20.0
 LOG_NAME = "guardian.log"
 # -P: a module of the user's folder must not take the place of one that it needs
-PROGRAM = (sys.executable, "-P", "-m", "chaos_locust.leases.guardian")
+PROGRAM = (sys.executable, "-P", "-m", GUARDIAN_MODULE)
 
 
 class Guardian:
@@ -182,7 +183,7 @@ class Guardian:
         try:
             with (self._folder / LOG_NAME).open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._program,
+                    [*self._program, self._run_id],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

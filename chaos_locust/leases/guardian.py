@@ -1,10 +1,11 @@
 """The process that does every fault of a run, and undoes them all when the run is gone.
 
-    python -m chaos_locust.leases.guardian
+    python -m chaos_locust.leases.guardian RUN_ID
 
 It reads commands as JSON lines and writes events as JSON lines; `client.Guardian` speaks to it. At the
 end of its input, when the run's process is dead, or when a lease runs out, it undoes what is left. It
-has a session of its own and ignores the signals that end a terminal's programs.
+has a session of its own and ignores the signals that end a terminal's programs. The argument is for others
+alone: `cleanup --scan` sees by it which runs are alive.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ BY_SCHEME = {
     "rediss": ("redis",),
     "valkey": ("redis",),
     "valkeys": ("redis",),
-    "": ("files",),
+    "": ("files", "clock"),
 }
 """Families of faults that leave marks at such a place; without a scheme: a folder."""
 

@@ -11,6 +11,7 @@ from chaos_locust.faults.base import Fault
 from chaos_locust.plan.conflicts import fault_problems, target_problems
 from chaos_locust.plan.decidable import PlannedObjective, plan_objective, plan_recovery
 from chaos_locust.plan.expected import WINDOW_S, Expected, PlannedPhase
+from chaos_locust.plan.limits import limit_problems
 from chaos_locust.plan.load import Step
 from chaos_locust.plan.model import RESERVED, Plan
 from chaos_locust.plan.objectives import EACH_REQUEST, Objective, RecoveryObjective, Scope
@@ -53,10 +54,11 @@ def check_plan(plan: Plan) -> Checked:
         if plan.objectives or plan.faults:
             text = "is not given, so it is not known beforehand how long the run is and what it can decide"
             warnings.append(Problem("load", text))
-        return Checked((*problems, *unknown), tuple(warnings))
+        return Checked((*problems, *limit_problems(plan, None), *unknown), tuple(warnings))
 
     expected = Expected(plan)
     problems += fault_problems(plan, expected)
+    problems += limit_problems(plan, expected)
     problems += _baseline_problems(plan, expected)
     problems += _stress_problems(plan)
     problems += _abort_problems(plan)

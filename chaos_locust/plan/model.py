@@ -31,9 +31,11 @@ from chaos_locust.plan.grammar import parse_abort, parse_steady_state
 from chaos_locust.plan.load import Load, Request
 from chaos_locust.plan.objectives import AbortCondition, Objective, RecoveryObjective
 from chaos_locust.plan.parts import (
+    Limits,
     Target,
     named_slo,
     objective_to_json,
+    read_limits,
     read_objective,
     read_request,
     read_targets,
@@ -141,6 +143,7 @@ class Plan(Data):
     baseline_s: Seconds | None = Field(default=None, alias="baseline")
     timeout_s: PositiveSeconds = Field(default=10.0, alias="timeout")
     faults: tuple[FaultField, ...] = ()
+    limits: Annotated[Limits, nested(read_limits)] = Field(default_factory=Limits)
     steady_state: tuple[SteadyField, ...] = ()
     slo: Annotated[str, BeforeValidator(_read_slo)] | None = None
     objectives: tuple[ObjectiveField, ...] = Field(default=(), validate_default=True)

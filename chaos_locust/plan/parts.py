@@ -176,6 +176,21 @@ def read_targets(value: object) -> dict[str, Target]:
     return targets
 
 
+class Limits(Data):
+    """How much of the targets may be broken at the same moment; a plan that goes beyond is refused.
+
+    concurrent_faults: so many faults at most act at a time. targets: this share of the plan's targets at
+    most has a fault at a time, one target always may.
+    """
+
+    concurrent_faults: int = Field(default=5, ge=1)
+    targets: Share = 1.0
+
+
+def read_limits(value: object) -> Limits:
+    return from_mapping(Limits, value)
+
+
 class RequestItem(Data):
     """A request of a plan without a locustfile."""
 
