@@ -59,13 +59,13 @@ class Holders:
         with self._lock:
             self._mine[mark] = holder
 
-    def wait_until_ready(self, mark: str, limit_s: float) -> None:
-        """Raises BackendError when it could not do its job, or not in time."""
+    def wait_for(self, mark: str, word: str, limit_s: float) -> None:
+        """Until it has told `word`. Raises BackendError when it could not do its job, or not in time."""
         give_up_s = time.monotonic() + limit_s
-        while not self.told(mark).get("ready"):
+        while not self.told(mark).get(word):
             holder = self._mine[mark]
             assert holder.stdout is not None
-            if holder.poll() is not None and not self.told(mark).get("ready"):
+            if holder.poll() is not None and not self.told(mark).get(word):
                 raise BackendError(self.told(mark).get("error") or f"process {mark} ended at once")
             if time.monotonic() > give_up_s:
                 raise BackendError(f"process {mark} is not ready after {limit_s:g} s")
