@@ -41,6 +41,8 @@ def begins_a_request(data: bytes) -> bool | None:
     """Whether these bytes are the beginning of a request; None: they may become one."""
     if b"\n" in data:
         return _REQUEST_LINE.match(data) is not None
+    if len(data) > HEAD_LIMIT:
+        return False
     return None if not data or _REQUEST_LINE_BEGUN.fullmatch(data) else False
 
 
