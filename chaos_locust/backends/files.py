@@ -27,7 +27,16 @@ from chaos_locust.backends.files_trace import tracer_arguments, watched_processe
 from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.errors import BackendError, ProbeError, Problem
 from chaos_locust.faults.base import Fault
-from chaos_locust.faults.files import Changing, DiskFull, FileCorrupt, FileTruncate, Inodes, IoError, SlowIo, Traced
+from chaos_locust.faults.files import (
+    Changing,
+    DiskFull,
+    FileCorrupt,
+    FileTruncate,
+    Inodes,
+    IoError,
+    SlowIo,
+    Traced,
+)
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 from chaos_locust.probes.process import identify, read_pidfile
@@ -173,7 +182,10 @@ class FilesBackend:
         if isinstance(fault, Traced):
             processes = watched_processes(target.pidfile)
             holder = ["trace", *tracer_arguments(fault, path, [process.pid for process in processes])]
-            return undo | _details(fault) | {"holder": holder, "processes": [asdict(each) for each in processes]}
+            return (
+                undo | _details(fault) | {"holder": holder, "processes": [asdict(each) for each in processes]}
+            )
+        files_kept.check_free(path, undo["mark"])
         undo |= {"kept": str(files_kept.kept_folder())} | files_change.identity(path)
         if isinstance(fault, FileCorrupt):
             return files_change.prepare_corrupt(path, undo, fault.runs, Random(f"{plan.seed} {fault.name}"))

@@ -63,6 +63,18 @@ def all_kept() -> list[Undo]:
     return found
 
 
+def check_free(path: Path, mark: str) -> None:
+    """Raises BackendError when another fault has changed the path, something in it, or what it is in: it
+    would be put back as that fault has made it."""
+    for undo in all_kept():
+        other = Path(undo["path"])
+        if undo["mark"] != mark and (other.is_relative_to(path) or path.is_relative_to(other)):
+            raise BackendError(
+                f"{other} is changed by another fault already ({undo['mark']}); if its run is over, "
+                "`chaos-locust cleanup` puts it back"
+            )
+
+
 def _undo_of(undo: Undo) -> Path:
     return Path(undo["kept"]) / f"{undo['mark']}.json"
 

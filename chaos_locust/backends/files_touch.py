@@ -88,6 +88,6 @@ class Touches:
                 _, mask, _, length = _HEAD.unpack_from(data, at)
                 name = data[at + _HEAD.size : at + _HEAD.size + length].rstrip(b"\0")
                 at += _HEAD.size + length
-                if mask & (_IGNORED | _OVERFLOW) == 0 and name and self._name in (None, name):
+                if mask & (_IGNORED | _OVERFLOW) == 0 and self._name in (None, name):
                     # Files without a name, such as our holders have, are told as `#` and their inode.
                     seen += not (name[:1] == b"#" and name[1:].isdigit())
