@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import requests
+
 from chaos_locust.backends.base import MARK, Effect, Reading, Undo, mark
 from chaos_locust.backends.http_api import EmbeddedApi, make_link
 from chaos_locust.backends.http_effect import http_effect
@@ -12,11 +14,13 @@ from chaos_locust.backends.http_preflight import http_problems
 from chaos_locust.backends.http_toxic import http_toxic
 from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.backends.toxics import made_proxy
-from chaos_locust.backends.toxiproxy_client import NotThere, ProxyUnreachable
+from chaos_locust.backends.toxiproxy_client import REPLY_LIMIT_S, NotThere, ProxyUnreachable
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
+from chaos_locust.faults.http import HttpFault
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
+from chaos_locust.probes.link import link_address
 
 
 class HttpBackend:
@@ -29,7 +33,13 @@ class HttpBackend:
         self._apis: dict[str, EmbeddedApi] = {}
 
     def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
-        return http_problems(plan, target, self._api(plan.proxy_api))
+        problems = http_problems(plan, target, self._api(plan.proxy_api))
+        if not problems and isinstance(fault, HttpFault) and fault.reads_answer and target.proxy is not None:
+            try:
+                http_toxic("trial", fault, self._answer(plan, fault, target.proxy, target))
+            except BackendError as error:
+                problems.append(Problem(f"targets.{target.name}", str(error)))
+        return problems
 
     def open(self, run_id: str, plan: Plan, target: Target) -> Undo | None:
         if target.upstream is None:
@@ -42,7 +52,7 @@ class HttpBackend:
 
     def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
         proxy = target.proxy or made_proxy(run_id, target)
-        self._api(plan.proxy_api).proxy(proxy)
+        answer = self._answer(plan, fault, proxy, target)
         name = mark(run_id, fault.name, "http")
         return {
             "backend": self.name,
@@ -50,7 +60,7 @@ class HttpBackend:
             "mark": name,
             "api": plan.proxy_api,
             "proxy": proxy,
-            "toxics": [http_toxic(name, fault)],
+            "toxics": [http_toxic(name, fault, answer)],
         }
 
     def inject(self, fault: Fault, undo: Undo) -> None:
@@ -112,6 +122,21 @@ class HttpBackend:
                     undo = {"backend": self.name, "action": "toxics", "mark": toxic["name"]}
                     found.append(undo | {"api": place, "proxy": name, "toxics": [toxic]})
         return found
+
+    def _answer(self, plan: Plan, fault: Fault, proxy: str, target: Target) -> bytes:
+        """What is answered over the link now, for a fault that is made from it."""
+        api = self._api(plan.proxy_api)
+        address = link_address(api.proxy(proxy)["listen"], api.host)
+        if not isinstance(fault, HttpFault) or not fault.reads_answer or address is None:
+            return b""
+        scheme = "http" if target.tls is None else "https"
+        url = f"{scheme}://{address[0]}:{address[1]}{fault.route}"
+        try:
+            reply = requests.get(url, timeout=REPLY_LIMIT_S, verify=False, allow_redirects=False)
+            reply.raise_for_status()
+        except requests.RequestException as error:
+            raise BackendError(f"{url} cannot be read: {type(error).__name__}") from None
+        return reply.content
 
     def _take_off(self, api: EmbeddedApi, proxy: str, toxic: str) -> None:
         try:

@@ -62,8 +62,9 @@ Status = Annotated[
 class HttpFault(Fault):
     """Base of the faults on HTTP/1 messages: on requests of this route and method, and a share of those.
 
-    A subclass says in `action` what the proxy does to an exchange. replaces: it puts another answer in the
-    place of the target's, so that no second one can do so for the same request.
+    A subclass says in `action` what the proxy does to an exchange; one with `reads_answer` does so in
+    `action_from`, which gets what is answered at `route` before it begins. replaces: it puts another answer
+    in the place of the target's, so that no second one can do so for the same request.
     """
 
     family: ClassVar[str] = "http"
@@ -76,6 +77,7 @@ class HttpFault(Fault):
         "the proxy counts the requests of the load that matched, and those that it did it to"
     )
     replaces: ClassVar[bool] = False
+    reads_answer: ClassVar[bool] = False
 
     route: Route = Field(
         default="*", description="path of the requests, * for any characters; with a query if it has a ?"
@@ -86,6 +88,10 @@ class HttpFault(Fault):
     def action(self) -> dict[str, Any]:
         """What happens to a request that is chosen, and to its answer: attributes of the proxy's toxic."""
         raise NotImplementedError(self.kind)
+
+    def action_from(self, answer: bytes) -> dict[str, Any]:
+        """As `action`. Raises ValueError for an answer that nothing can be made of."""
+        return self.action()
 
     def meets(self, other: HttpFault) -> bool:
         """Whether there are requests that both match."""

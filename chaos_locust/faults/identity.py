@@ -90,9 +90,9 @@ class JwksWrongKeyId(JwksFault):
     kind: ClassVar[str] = "jwks_wrong_key_id"
     summary: ClassVar[str] = "changes the ids of the keys"
     replaces: ClassVar[bool] = True
+    reads_answer: ClassVar[bool] = True
 
     def action_from(self, answer: bytes) -> dict[str, Any]:
-        """From what the endpoint answers. ValueError: that is no set of keys with ids."""
         document = json.loads(answer)
         if not isinstance(document, dict) or not document.get("keys"):
             raise ValueError("it is no JWKS with keys")
