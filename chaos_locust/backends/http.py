@@ -131,7 +131,7 @@ class HttpBackend:
             return b""
         scheme = "http" if target.tls is None else "https"
         url = f"{scheme}://{address[0]}:{address[1]}{fault.route}"
-        try:
+        try:  # unverified, for a proxy of ours may have a certificate that only the target's clients trust
             reply = requests.get(url, timeout=REPLY_LIMIT_S, verify=False, allow_redirects=False)
             reply.raise_for_status()
         except requests.RequestException as error:

@@ -20,7 +20,7 @@ from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.errors import ShopError, Unavailable
 
 CALL_S = 1.0
-KEYS_TTL_S = 15
+KEYS_TTL_S = 5
 FETCH_BURST = 5  # fetches in a row, and one more each second
 
 

@@ -12,7 +12,7 @@ import pytest
 import chaos_locust
 from chaos_locust.tokens import ATTACKS, spoil
 
-KEYS_TTL_S = 15  # how long the shop takes its keys for fresh
+KEYS_TTL_S = 5  # how long the shop takes its keys for fresh
 
 
 @pytest.fixture(autouse=True)
