@@ -18,8 +18,6 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +25,10 @@ from urllib.parse import urlsplit
 
 import typer
 
+from bench.shops import PLANS, ROOT, shop, told
 from chaos_locust.demo.settings import DEFECTS
 
-ROOT = Path(__file__).parent.parent
-SPIKE = ROOT / "locustfiles" / "plans" / "spike.yaml"
+SPIKE = PLANS / "spike.yaml"
 
 
 @dataclass(frozen=True)
@@ -58,26 +56,6 @@ ROWS = (
     Row("proxy killed in mid-fault", (4, 5), kill_proxy=True),
     *(Row(f"{defect}, no fault", (0,), defect=defect, faults=False) for defect in DEFECTS),
 )
-
-
-@contextmanager
-def shop(defect: str | None) -> Iterator[dict[str, str]]:
-    """A shop on free ports; yields the variables that the plans read."""
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready.json"
-        command = [sys.executable, "-m", "chaos_locust.demo", "serve", "--ports", "free"]
-        command += ["--ready-file", str(ready), *(["--defect", defect] if defect else [])]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            give_up = time.monotonic() + 60
-            while not ready.exists():
-                if process.poll() is not None or time.monotonic() > give_up:
-                    raise SystemExit("the shop did not start")
-                time.sleep(0.1)
-            yield json.loads(ready.read_text())["env"]
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def plan_for(row: Row, folder: Path, env: dict[str, str]) -> Path:
@@ -112,15 +90,12 @@ def run_once(row: Row, env: dict[str, str], folder: Path) -> tuple[int, list[str
     if row.kill_proxy:
         killer.start()
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
-    verdicts = list(results.glob("*/verdict.json"))
-    if not verdicts:
+    seen = told(results)
+    if not seen.sentence:
         print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-        return done.returncode, []
-    verdict = json.loads(verdicts[0].read_text())
-    findings = verdict["findings"]
-    if done.returncode not in row.exit_codes:
-        print(f"  {done.returncode}: {verdict['sentence']} {verdict['trust']['reasons']}", file=sys.stderr)
-    return done.returncode, [finding["text"] for finding in findings if finding["outcome"] == "DEVIATED"]
+    elif done.returncode not in row.exit_codes:
+        print(f"  {done.returncode}: {seen.sentence}", file=sys.stderr)
+    return done.returncode, list(seen.deviated)
 
 
 def kill_proxy_in_fault(env: dict[str, str]) -> None:

@@ -33,6 +33,7 @@ from chaos_locust.probes.sockets import is_listened_on
 _FILL_EVERY_S = 0.2
 _SWEEP_EVERY_S = 0.2
 _ALL_GONE_S = 5.0
+_FILLED_S = 5.0
 _DESCRIPTORS_SPARED = 100
 _FREE = (
     "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
@@ -68,9 +69,11 @@ class Exhaust(Sessions):
                 held.keep(server.session(undo["mark"], settings=settings))
                 held.counts["held"] += 1
 
-        fill(first)
-        if (free := first.one(_FREE)) > fault.leave:
-            raise BackendError(f"{free} connections are still free")
+        deadline_s = time.monotonic() + _FILLED_S
+        while (free := first.one(_FREE)) > fault.leave:  # those of others come and go meanwhile
+            if time.monotonic() > deadline_s:
+                raise BackendError(f"{free} connections are still free")
+            fill(first)
         held.repeat(lambda: server.session(undo["mark"]), fill, _FILL_EVERY_S, first)
 
     def look(

@@ -233,7 +233,8 @@ def _connected(parts: Mapping[str, Any], add_own: Callable[[Peer], None]) -> psy
                 raise BackendError(f"PostgreSQL at {where} does not answer within {_CONNECT_LIMIT_S:g} s")
             state = connection.connect_poll()
         if state != states.OK:
-            lines = connection.error_message.decode(errors="replace").strip().splitlines()
+            text = connection.error_message.decode(errors="replace").strip()
+            lines = [line for line in text.splitlines() if not line.startswith("\t")]  # those are advice
             told = lines[-1] if lines else "no reason given"
             raise BackendError(redact_text(f"PostgreSQL at {where} cannot be connected to: {told}"))
     except BaseException:

@@ -17,6 +17,7 @@ from time import monotonic
 from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
 from chaos_locust.demo.gateway import answers, make_proxies, ready
 from chaos_locust.demo.servers import (
+    SUPERUSER,
     MissingPackage,
     Postgres,
     check_packages,
@@ -156,7 +157,7 @@ class Supervisor:
             "SHOP_URL": shop,
             "PROXY_API": api,
             "SHOP_STATE": str(settings.state),
-            "SHOP_POSTGRES": f"postgresql://shop@{HOST}:{settings.ports.postgres}/shop",
+            "SHOP_POSTGRES": f"postgresql://{SUPERUSER}@{HOST}:{settings.ports.postgres}/shop",
             "SHOP_CACHE": f"redis://{HOST}:{settings.ports.cache}",
         }
         if self._clock:

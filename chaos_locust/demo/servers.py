@@ -38,7 +38,20 @@ CREATE TABLE outbox (
 CREATE TABLE shipments (
   order_id uuid PRIMARY KEY REFERENCES orders,
   shipped_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE reviews (
+  id integer PRIMARY KEY,
+  product_id integer NOT NULL,
+  author integer NOT NULL,
+  stars integer NOT NULL CHECK (stars BETWEEN 1 AND 5),
+  body text NOT NULL);
+CREATE TABLE blocked_authors (author integer PRIMARY KEY);
 INSERT INTO products SELECT n, 'product ' || n, 500 + 25 * n, 10000000 FROM generate_series(1, 50) n;
+INSERT INTO reviews SELECT n, n % 50 + 1, n % 19997, n % 5 + 1, repeat('good ', 12)
+FROM generate_series(1, 100000) n;
+ALTER TABLE reviews ADD FOREIGN KEY (product_id) REFERENCES products;
+INSERT INTO blocked_authors SELECT 2 * n FROM generate_series(1, 10000) n;
+CREATE INDEX reviews_by_product ON reviews (product_id);
+ANALYZE;
 """
 
 # No fsync: the shop survives the death of its processes, which is what is tried here, not of the machine.
@@ -53,6 +66,14 @@ POSTGRES_OPTIONS = {
     "full_page_writes": "off",
     "autovacuum_naptime": "60s",
 }
+
+# In the server's own file, where they can be changed while it runs. It gives up before the shop does
+# (database.CALL_S), so that it does not work on for nobody.
+POSTGRES_SETTINGS = """
+statement_timeout = 800ms
+idle_in_transaction_session_timeout = 2s
+"""
+SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables
 
 
 NEEDED = (
@@ -93,11 +114,14 @@ class Postgres:
         if self.user:
             shutil.chown(self.data, self.user)
         locale = ["--encoding=UTF8", "--no-locale"]
-        self._run(["initdb", "-D", str(self.data), "-U", "shop", "--auth=trust", "--no-sync", *locale])
+        self._run(["initdb", "-D", str(self.data), "-U", SUPERUSER, "--auth=trust", "--no-sync", *locale])
         # Without a server: an empty line ends a statement (-j), nothing is synced (-F).
         single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]
-        self._run([*single, "template1"], "CREATE DATABASE shop;\n\n")
-        self._run([*single, "shop"], SCHEMA.replace(";\n", ";\n\n"))
+        roles = "CREATE ROLE shop LOGIN;\n\nCREATE DATABASE shop OWNER shop;\n\n"
+        self._run([*single, "template1"], roles)
+        self._run([*single, "shop"], "SET SESSION AUTHORIZATION shop;\n\n" + SCHEMA.replace(";\n", ";\n\n"))
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(POSTGRES_SETTINGS)
 
     def command(self, port: int) -> list[str]:
         options = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]

@@ -21,10 +21,17 @@ DEFECTS = {
     "lost-order": "an order is acknowledged before it is committed, and lost if the database fails",
     "double-charge": "after a time-out a payment is tried again with a fresh idempotency key",
     "stale-cache": "a changed price or stock is not noticed by the cache",
+    "trusts-cache": "what the cache holds is taken without a check, and a value that makes no sense is a 500",
+    "cache-as-store": "what was cached once is looked for nowhere else, and is a 404 when the cache lost it",
     "drops-keys": "the keys that tokens are checked with are thrown away whenever they are fetched again",
     "stale-keys": "a token's key that is not known is never asked for, once any keys are there",
     "unchecked-tokens": "tokens are believed without a look at signature, expiry and audience",
     "leaky-pool": "a database slot is not given back after an error",
+    "no-pool": "each use of the database makes a connection of its own",
+    "stale-connections": "a database connection that broke stays in the pool",
+    "no-retry": "an order that the database gave up for the sake of others is not tried again",
+    "orders-in-line": "orders are placed one after the other, so that one that waits holds up all",
+    "reviews-uncached": "the reviews of a product are summed up anew for everybody who asks",
 }
 
 # The parts that the shop reaches through the proxy, by the name of their proxy.

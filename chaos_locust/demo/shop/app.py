@@ -31,6 +31,7 @@ from chaos_locust.demo.shop.errors import ShopError, Unavailable
 from chaos_locust.demo.shop.observe import AccessLog, Observed
 from chaos_locust.demo.shop.orders import Orders, Wish
 from chaos_locust.demo.shop.payments import Payments
+from chaos_locust.demo.shop.reviews import Reviews
 from chaos_locust.demo.shop.tokens import Tokens
 
 READY_S = 1.0
@@ -73,6 +74,12 @@ class Products(BaseModel):
     products: list[Product]
 
 
+class ReviewsOfProduct(BaseModel):
+    product: int
+    reviews: int
+    stars: float | None
+
+
 class Price(BaseModel):
     price_cents: int = Field(ge=1, le=10_000_000)
 
@@ -101,6 +108,7 @@ class Shop:
         self.cache = Cache(settings, time.monotonic)
         self.catalogue = Catalogue(self.database, self.cache, settings)
         self.payments = Payments(settings, time.monotonic)
+        self.reviews = Reviews(self.database, settings, time.monotonic)
         self.orders = Orders(self.database, self.catalogue, self.payments, settings)
         self.tokens = Tokens(settings, time.monotonic)
 
@@ -177,6 +185,10 @@ def application(settings: Settings) -> ASGIApp:
     @app.get("/products/{product_id}", response_model=StockedProduct, responses=problems)
     async def product(product_id: ProductId) -> Response:
         return Response(await shop.catalogue.product(product_id), media_type="application/json")
+
+    @app.get("/products/{product_id}/reviews", response_model=ReviewsOfProduct, responses=problems)
+    async def reviews(product_id: ProductId) -> Response:
+        return Response(await shop.reviews.of(product_id), media_type="application/json")
 
     @app.put("/products/{product_id}", response_model=StockedProduct, responses=problems)
     async def set_price(product_id: ProductId, price: Price, authorization: Authorization = None) -> Response:

@@ -18,8 +18,7 @@ from chaos_locust.demo.shop.errors import Unavailable
 
 POOL_SIZE = 10
 SLOT_WAIT_S = 0.5
-CALL_S = 1.0  # for connecting, and for each statement
-STATEMENT_MS = 800  # the server gives up first, so that it does not work on for nobody
+CALL_S = 1.0  # for connecting, and for each statement; the server gives up before (servers.py)
 
 _FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -31,6 +30,8 @@ class Database:
         self._port = settings.ports.postgres_proxy
         self._leaky = settings.has("leaky-pool")
         self._bounded = not settings.has("no-timeout")
+        self._pooled = not settings.has("no-pool")
+        self._keeps_broken = settings.has("stale-connections")
         self._slots = asyncio.Semaphore(POOL_SIZE)
         self._idle: deque[asyncpg.Connection] = deque()
         self.in_use = 0
@@ -64,8 +65,7 @@ class Database:
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[asyncpg.Connection]:
         """An idle connection, or a new one; taken back only if it is in order and has nothing under way."""
-        while self._idle and self._idle[0].is_closed():
-            self._idle.popleft()
+        self._drop_broken()
         connection = self._idle.popleft() if self._idle else await self._connect()
         try:
             yield connection
@@ -73,14 +73,20 @@ class Database:
             connection.terminate()  # a statement may be under way, and its answer come at any time
             raise
         finally:
-            if not connection.is_closed():
+            if not self._pooled:
+                connection.terminate()
+            if self._keeps_broken or not connection.is_closed():
                 if len(self._idle) < POOL_SIZE:
                     self._idle.append(connection)
                 else:
                     connection.terminate()
 
+    def _drop_broken(self) -> None:
+        if not self._keeps_broken:
+            self._idle = deque(c for c in self._idle if not c.is_closed())
+
     async def _connect(self) -> asyncpg.Connection:
-        limits = {"statement_timeout": str(STATEMENT_MS), "idle_in_transaction_session_timeout": "2000"}
+        without = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
         return await asyncpg.connect(
             host=HOST,
             port=self._port,
@@ -89,19 +95,29 @@ class Database:
             ssl=False,  # saves the round trip that asks for it
             timeout=CALL_S if self._bounded else 3600,
             command_timeout=CALL_S if self._bounded else None,
-            server_settings={"application_name": "shop", **(limits if self._bounded else {})},
+            server_settings={"application_name": "shop", **({} if self._bounded else without)},
         )
 
     async def keep_warm(self) -> None:
-        """For ever: replace what broke, so that requests rarely wait for a connection to be made."""
-        while True:
-            self._idle = deque(c for c in self._idle if not c.is_closed())
+        """For ever, if there is a pool: replace what broke, so that requests rarely wait for a connection."""
+        while self._pooled:
+            self._drop_broken()
             try:
                 while len(self._idle) + self.in_use < POOL_SIZE:
                     self._idle.append(await self._connect())
+                await self._renew_one()
             except _FAILURES:
                 pass  # requests report it; the next second tries again
             await asyncio.sleep(1)
+
+    async def _renew_one(self) -> None:
+        """None grows old, so that a database that moved or changed its ways is noticed; the new one first."""
+        new = await self._connect()
+        if self._idle:
+            self._idle.popleft().terminate()
+            self._idle.append(new)
+        else:
+            new.terminate()
 
     def close(self) -> None:
         """Drop all idle connections at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -17,6 +18,8 @@ from chaos_locust.demo.shop.database import Database
 from chaos_locust.demo.shop.errors import ShopError, Unavailable
 from chaos_locust.demo.shop.payments import Payments
 
+ATTEMPTS = 4  # for an order that the database gives up for the sake of others
+PAUSE_S = 0.005  # before the second of them, on average; twice as much before each further one
 ACKNOWLEDGE_S = 0.1  # how long the defect `lost-order` waits for a commit before it says yes anyway
 
 # Each of these is one statement and so one transaction, and one round trip however slow the link is.
@@ -86,16 +89,21 @@ class Orders:
         self._payments = payments
         self._holds_slot = settings.has("no-timeout")
         self._careless = settings.has("lost-order")
+        self._attempts = 1 if settings.has("no-retry") else ATTEMPTS
+        self._line: AbstractAsyncContextManager[None] = (
+            asyncio.Lock() if settings.has("orders-in-line") else nullcontext()
+        )
         self._prices: dict[int, int] = {}  # by product, the last ones seen; for the defect `lost-order`
         self._writes: set[asyncio.Task[bool]] = set()
         self._placed = asyncio.Event()
 
     async def place(self, wish: Wish) -> tuple[dict[str, Any], bool]:
         """The order, and whether it is new. Raises ShopError 402, 404, 409, 422, Unavailable."""
-        if not self._holds_slot:
-            return await self._place(wish, self._database.connection)
-        async with self._database.connection() as held:
-            return await self._place(wish, lambda: nullcontext(held))
+        async with self._line:
+            if not self._holds_slot:
+                return await self._place(wish, self._database.connection)
+            async with self._database.connection() as held:
+                return await self._place(wish, lambda: nullcontext(held))
 
     async def _place(self, wish: Wish, connection: Connections) -> tuple[dict[str, Any], bool]:
         try:
@@ -139,13 +147,24 @@ class Orders:
         try:
             async with connection() as c:
                 try:
-                    placed = await c.fetchval(_PLACE, *order)
+                    placed = await self._written(c, order)
                 except asyncpg.CheckViolationError:  # others were faster; nothing of this was written
                     raise ShopError(409, "out_of_stock", "not enough left") from None
         finally:  # a failure may come after the commit
             self._catalogue.changed(wish.product_id, price=False)
         self._placed.set()
         return placed is not None
+
+    async def _written(self, connection: asyncpg.Connection, order: tuple[Any, ...]) -> uuid.UUID | None:
+        """Its id if it is new. The database gives a transaction up where two stand in each other's way."""
+        for attempt in range(self._attempts - 1):
+            try:
+                placed: uuid.UUID | None = await connection.fetchval(_PLACE, *order)
+                return placed
+            except asyncpg.TransactionRollbackError:
+                await asyncio.sleep(random.uniform(0, 2 * PAUSE_S) * 2**attempt)
+        last: uuid.UUID | None = await connection.fetchval(_PLACE, *order)
+        return last
 
     async def _acknowledged_early(self, write: Coroutine[Any, Any, bool]) -> bool:
         """The defect `lost-order`: yes after a moment, whether or not the write will succeed."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psycopg
 import pytest
 
 LONG_ENOUGH_S = 4  # for a healthy shop to come back; it needs one to two seconds
@@ -78,6 +79,70 @@ def leaky_pool(shop, until) -> bool:
     return not until(shop.orders_work, LONG_ENOUGH_S)
 
 
+def no_pool(shop, until) -> bool:
+    with admin(shop, "postgres") as database:
+        database.execute("ALTER DATABASE shop ALLOW_CONNECTIONS false")
+        try:
+            return {shop.order().status_code for _ in range(5)} == {503}
+        finally:
+            database.execute("ALTER DATABASE shop ALLOW_CONNECTIONS true")
+
+
+def stale_connections(shop, until) -> bool:
+    assert shop.order().status_code == 201
+    with admin(shop) as database:
+        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
+    return not until(lambda: all(shop.orders_work() for _ in range(5)), LONG_ENOUGH_S)
+
+
+def no_retry(shop, until) -> bool:
+    with admin(shop) as database:
+        database.execute(
+            "CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF random() < 0.3 THEN"
+            " RAISE EXCEPTION 'collided' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$"
+        )
+        database.execute(
+            "CREATE TRIGGER collide BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION collide()"
+        )
+        try:
+            return [shop.order().status_code for _ in range(60)].count(503) > 6  # 0.5 expected, or 18
+        finally:
+            database.execute("DROP FUNCTION collide CASCADE")
+
+
+def orders_in_line(shop, until) -> bool:
+    with admin(shop) as database, ThreadPoolExecutor(1) as pool, database.transaction():
+        database.execute("UPDATE products SET stock = stock WHERE id = 7")
+        waiting = pool.submit(shop.order, product_id=7)
+        assert until(lambda: blocked(shop) == 1)
+        started = time.monotonic()
+        assert shop.order(product_id=8).status_code == 201
+        overtook = not waiting.done()
+        assert waiting.result().status_code == 503
+        return not overtook and time.monotonic() - started < LONG_ENOUGH_S
+
+
+def reviews_uncached(shop, until) -> bool:
+    assert shop.http.get("/products/7/reviews").json()["reviews"] > 0
+    with admin(shop) as database, database.transaction():
+        database.execute("LOCK TABLE reviews")
+        return {shop.http.get("/products/7/reviews").status_code for _ in range(3)} == {503}
+
+
+def admin(shop, database: str = "shop") -> psycopg.Connection:
+    """A session of the superuser."""
+    url = shop.ready["env"]["SHOP_POSTGRES"].rpartition("/")[0]
+    return psycopg.connect(f"{url}/{database}", autocommit=True, options="-c statement_timeout=0"
+                           " -c idle_in_transaction_session_timeout=0")  # fmt: skip
+
+
+def blocked(shop) -> int:
+    with admin(shop) as database:
+        row = database.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 CASES: dict[str, Callable[..., bool]] = {
     "breaker-stuck-open": breaker_stuck_open,
     "no-timeout": no_timeout,
@@ -86,6 +151,11 @@ CASES: dict[str, Callable[..., bool]] = {
     "double-charge": double_charge,
     "stale-cache": stale_cache,
     "leaky-pool": leaky_pool,
+    "no-pool": no_pool,
+    "stale-connections": stale_connections,
+    "no-retry": no_retry,
+    "orders-in-line": orders_in_line,
+    "reviews-uncached": reviews_uncached,
 }
 
 
