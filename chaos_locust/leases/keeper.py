@@ -106,6 +106,9 @@ class Keeper:
                 undo = self._backend.prepare(self._run_id, self._plan, self.fault, self._target)
                 if not self.fault.instant and not self._held.promises(undo):
                     self._held.write(undo, self._lease_s)
+                if not self._observing:  # what was before is a part of what proves the effect
+                    self._before.append(self._backend.observe(self.fault, undo))
+                    self.deadline_s = boottime_s() + lease_s
                 if self._ended.is_set():
                     raise LeaseError("its end was asked for before it was injected")
             except (BackendError, LeaseError) as error:

@@ -58,6 +58,17 @@ def test_the_fault_acts_in_the_block_and_only_there(embedded: ProxyServer, upstr
     assert injected.fault == Latency(name="latency", target="web", latency="300ms", at="0s", duration="60s")
 
 
+def test_what_was_before_is_a_part_of_the_effect(embedded: ProxyServer, upstream: int, load: Any) -> None:
+    """Nobody watched the link before: that it was used, and answered, is seen before it is cut."""
+    port = embedded.make("web", upstream)
+    load(port)
+    with chaos_locust.inject("down", target="web", targets=TARGETS, proxy_api=embedded.url) as injected:
+        until(lambda: injected.effect is not None, "the effect is told")
+    assert injected.effect is not None
+    assert injected.effect.mechanism is True, injected.effect
+    assert "refused" in injected.effect.detail
+
+
 def test_a_fault_of_a_plan_and_variables_of_the_environment(
     embedded: ProxyServer, upstream: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
