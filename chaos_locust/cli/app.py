@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from chaos_locust import __version__
-from chaos_locust.cli import check, cleanup, clock, demo, faults, proxy, report, run_plan
+from chaos_locust.cli import abort, check, cleanup, clock, demo, faults, proxy, report, run_plan
 from chaos_locust.errors import ChaosError
 from chaos_locust.judge.verdict import EXIT_USAGE
 
@@ -23,6 +23,7 @@ app.command("run")(run_plan.run)
 app.command("check")(check.check)
 app.command("faults")(faults.faults)
 app.command("cleanup")(cleanup.cleanup)
+app.command("abort")(abort.abort)
 app.command("report")(report.report)
 app.command("proxy", context_settings=proxy.CONTEXT_SETTINGS, add_help_option=False)(proxy.proxy)
 app.command("clock", context_settings=clock.CONTEXT_SETTINGS)(clock.clock)

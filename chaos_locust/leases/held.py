@@ -78,8 +78,8 @@ def take(
 ) -> Lease | None:
     """The lease as ours to undo; None: there is nothing left of it. Raises LeaseError.
 
-    A holder that lives has HOLDER_LIMIT_S to undo what is due. Then it is ended where it could act behind our
-    back: when its run is dead or it stands still. force: at once, also what is not due.
+    A holder that lives has HOLDER_LIMIT_S to undo what is due. Then it is ended where its run is dead. One that
+    stands still is ended at once: it must not act behind our back. force: at once, also what is not due.
     """
     give_up_s = clock() + HOLDER_LIMIT_S
     while (current := store.find(lease)) is not None:
@@ -88,11 +88,13 @@ def take(
             return None  # its run has been heard of again
         if holder == myself():
             return current
-        if holder is not None and holder.state is not None:
-            if not force and clock() < give_up_s:
+        state = holder.state if holder is not None else None
+        if holder is not None and state is not None:
+            stands_still = state in ("T", "t")
+            if not (force or stands_still) and clock() < give_up_s:
                 time.sleep(_LOOK_AGAIN_S)
                 continue
-            if force or current.owner_is_dead or holder.state in ("T", "t"):
+            if force or stands_still or current.owner_is_dead:
                 end(holder)
         try:
             return store.save(replace(current, holder=myself()))

@@ -10,7 +10,7 @@ from chaos_locust.data import DURATION_PATTERN, NAME_PATTERN, Data
 from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.fault_macros import FAULT_MACROS
 from chaos_locust.plan.macros import MACROS, StepItem
-from chaos_locust.plan.parts import ObjectiveItem, RequestItem, Target
+from chaos_locust.plan.parts import Limits, ObjectiveItem, RequestItem, Target
 from chaos_locust.plan.slos import SLOS
 from chaos_locust.plan.steps import LoadSettings
 
@@ -21,7 +21,7 @@ _TEXT = {"type": "string", "minLength": 1}
 def plan_schema() -> dict[str, Any]:
     """Draft 2020-12. `${NAME}` is filled in before: a document with variables may not match."""
     parts: list[type[Data]] = [StepItem, *MACROS.values(), *FAULT_MACROS.values()]
-    parts += [Target, RequestItem, ObjectiveItem, LoadSettings]
+    parts += [Target, Limits, RequestItem, ObjectiveItem, LoadSettings]
     _, definitions = models_json_schema([(cls, "validation") for cls in (*parts, *KINDS.values())])
     classes = definitions["$defs"]
     settings = classes.pop("LoadSettings")["properties"]
@@ -58,6 +58,7 @@ def plan_schema() -> dict[str, Any]:
         "timeout": _DURATION,
         "faults": _list({"oneOf": faults}),
         **{key: _one_or_more(f"#/$defs/{cls.__name__}") for key, cls in FAULT_MACROS.items()},
+        "limits": {"$ref": "#/$defs/Limits"},
         "steady_state": _list(_TEXT),
         "slo": {"enum": list(SLOS)},
         "objectives": _list(objective),

@@ -1,6 +1,6 @@
 """A run that a test can kill: holds a Guardian, takes commands as JSON lines, prints events as JSON lines.
 
-Arguments: a file with {run_id, plan, folder, gevent, fork}.
+Arguments: a file with {run_id, plan, folder, gevent, fork, patience, program}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import select  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
-from chaos_locust.leases.client import Guardian  # noqa: E402
+from chaos_locust.leases.client import PROGRAM, Guardian  # noqa: E402
+from chaos_locust.leases.pulse import Patience  # noqa: E402
 from chaos_locust.plan.model import Plan  # noqa: E402
 
 
@@ -31,7 +32,9 @@ def say(message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    guardian = Guardian(SPEC["run_id"], Plan.from_json(SPEC["plan"]), Path(SPEC["folder"]), say)
+    plan, folder = Plan.from_json(SPEC["plan"]), Path(SPEC["folder"])
+    patience, program = Patience(**SPEC.get("patience", {})), SPEC.get("program", PROGRAM)
+    guardian = Guardian(SPEC["run_id"], plan, folder, say, patience, program)
     guardian.start()
     guardian.begin(time.time())
     if SPEC.get("fork") and os.fork() == 0:
