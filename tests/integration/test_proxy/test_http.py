@@ -147,6 +147,34 @@ def test_toxics_come_and_go_on_connections_that_stay(make: Callable[..., Http], 
         assert len([line for line in shop.seen if line == "GET /chunked/b"]) == 5 * (round_ + 1)
 
 
+def test_an_exchange_under_way_is_not_touched(make: Callable[..., Http]) -> None:
+    """Though the rest of its body looks like a request."""
+    link = make()
+    rest = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (len(rest) + 5)
+    with socket.create_connection(("127.0.0.1", link.port), timeout=PATIENCE_S) as sock:
+        for begun in (b"", head + b"first"):  # on a new connection, and on one that was used before
+            if begun:
+                sock.sendall(head + b"hello" + rest)
+                assert _answer(sock).endswith(b"hello" + rest)
+                sock.sendall(begun)
+            else:
+                sock.sendall(head + b"hello")
+            ask(link.client())  # what was sent before has gone on by now
+            link.add(status=503, body="busy")
+            sock.sendall(rest)
+            assert _answer(sock).endswith(rest)
+            sock.sendall(rest)
+            assert _answer(sock).endswith(b"\r\n\r\nbusy")
+            link.remove()
+
+
+def _answer(sock: socket.socket) -> bytes:
+    reply = http.client.HTTPResponse(sock)
+    reply.begin()
+    return b"\r\n\r\n" + reply.read()
+
+
 def test_under_load_every_exchange_is_whole_while_toxics_come_and_go(make: Callable[..., Http]) -> None:
     link = make()
     over = threading.Event()

@@ -82,7 +82,10 @@ class Wire:
 
     def _pump(self, *directions: str) -> None:
         for direction in directions:
-            while (item := self.stages[direction].pull(self.now_s)) is not None:
+            while End.CLOSE not in self.ends[direction]:  # a link asks no further then
+                item = self.stages[direction].pull(self.now_s)
+                if item is None:
+                    break
                 if isinstance(item, End):
                     self.ends[direction].append(item)
                 else:
@@ -532,6 +535,27 @@ def test_what_a_toxic_began_is_brought_to_its_end_when_it_is_removed() -> None:
     wire.server(OK[-4:])
     assert wire.at_client.endswith(b"\r\n\r\nother")
     assert wire.session.may_go
+
+
+def test_after_the_last_answer_nothing_goes_on_even_without_toxics() -> None:
+    wire = Wire(toxic(status=503))
+    wire.client(GET[:-2] + b"Connection: close\r\n\r\n")
+    wire.change()
+    assert not wire.session.may_go
+    wire.client(GET)
+    assert wire.at_upstream == b""
+
+
+def test_two_answers_are_never_mixed() -> None:
+    """The upstream's was replaced, and before it was over the request turned out not to be understood."""
+    wire = Wire(toxic(body="other"))
+    wire.client(CHUNKED_POST[:-20]).server(OK[:-4]).client(b"no chunk\r\n").server(OK[-4:])
+    assert wire.at_client.endswith(b"\r\n\r\nother")
+    assert wire.ends["downstream"] == [End.CLOSE]
+    wire = Wire(toxic(status=503, body="busy"))
+    wire.client(CHUNKED_POST[:-20]).client(b"no chunk\r\n")
+    assert (wire.at_upstream, wire.at_client) == (b"", b"")
+    assert wire.ends["upstream"] == [End.CLOSE], "it never saw the beginning"
 
 
 def test_what_is_under_way_and_untouched_leaves_with_its_bytes() -> None:
