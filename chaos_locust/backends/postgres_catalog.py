@@ -33,11 +33,6 @@ _INDEX = (
 _MARK_INDEX = (
     "UPDATE pg_catalog.pg_index SET indisvalid = %s WHERE indexrelid = %s::bigint::oid AND indisvalid <> %s"
 )
-# Plans that were made are made anew when their table's description changes; an index's alone is not enough.
-_STIR = (
-    "UPDATE pg_catalog.pg_attribute SET attname = attname WHERE attrelid = %s::bigint::oid AND attnum ="
-    " (SELECT min(attnum) FROM pg_catalog.pg_attribute WHERE attrelid = %s::bigint::oid AND attnum > 0)"
-)
 
 
 class Index:
@@ -105,8 +100,8 @@ class Index:
 
 
 def _set_valid(session: Session, undo: Undo, valid: bool) -> None:
+    """In one transaction with making or dropping a schema: that has every plan of every session made anew."""
     session.rows(_MARK_INDEX, valid, undo["oid"], valid)
-    session.rows(_STIR, undo["table_oid"], undo["table_oid"])
 
 
 def _planned(session: Session, undo: Undo) -> bool | None:

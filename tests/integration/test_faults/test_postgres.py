@@ -258,6 +258,22 @@ def test_an_old_value_comes_back(server: PostgresServer, scope: str) -> None:
     until(lambda: server.ask("SHOW work_mem") == [("4MB",)], "the default")
 
 
+def test_statements_fail_only_while_their_holder_lives(server: PostgresServer) -> None:
+    rig = on(server, kind="postgres_serialization_failures", table="items", share="100%")
+    undo = rig.prepare()
+    rig.backend.inject(rig.fault, undo)
+    write = "UPDATE items SET price = 1 WHERE id = 1"
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        server.ask(write)
+    holder = f"FROM pg_stat_activity WHERE application_name = '{undo['mark']}'"
+    server.ask(f"SELECT pg_terminate_backend(pid) {holder}")
+    until(lambda: not server.ask(f"SELECT pid {holder}"), "its holder is gone")
+    server.ask(write)
+    assert not rig.backend.verify(undo), "its trigger is still there"
+    rig.backend.revert(undo)
+    assert rig.backend.verify(undo)
+
+
 def test_a_lock_that_is_not_to_be_had_is_told_and_leaves_nothing(server: PostgresServer) -> None:
     rig = on(server, kind="postgres_lock_table", table="items")
     undo = rig.prepare()
