@@ -74,8 +74,8 @@ class Server:
         """What chaos-locust has in the server: keys, and connections that hold something."""
         with self.client() as client:
             keys = [f"key {key.decode()}" for key in client.scan_iter("chaos-*")]
-            names = [str(c["name"]) for c in client.client_list()]
-        return keys + [f"connection {name}" for name in names if name.startswith("chaos-r")]
+            names = {str(c["name"]) for c in client.client_list()} - {"chaos-locust"}
+        return keys + [f"connection {name}" for name in names if name.startswith("chaos-")]
 
 
 @contextmanager
