@@ -151,6 +151,12 @@ def serve(settings: Mapping[str, Any]) -> None:
                     full = overflow(numbers.values(), queues.read())
                 lost = kernel.refused + (sender.failed if sender else 0)
                 _say(holder.done | {"overflow": full, "lost": lost, "waiting": holder.waiting})
+    # The rules may have let go already, with packets in the queue that nobody has read.
+    _carry_out(
+        kernel,
+        sender,
+        [verdict for packet in kernel.packets(LONGEST_QUEUE) if (verdict := holder.take(packet))],
+    )
     _carry_out(kernel, sender, holder.release(everything=True))
 
 

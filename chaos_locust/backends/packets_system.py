@@ -21,6 +21,7 @@ from chaos_locust.errors import BackendError
 NAMESPACES = Path("/run/netns")
 _PROGRAM = "from chaos_locust.backends.packets_holder import main; main()"
 
+_PACKAGES = {"nft": "nftables", "nsenter": "util-linux"}
 _NET_ADMIN, _NET_RAW, _SYS_ADMIN = 12, 13, 21
 _LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.005
@@ -63,8 +64,10 @@ def nft(namespace: str | None, arguments: Sequence[str], text: str = "") -> str:
             command, input=text, capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )
     except FileNotFoundError as error:
-        program = error.filename
-        raise BackendError(f"the program {program} is not there; install it (Debian: nftables)") from None
+        package = _PACKAGES[error.filename]
+        raise BackendError(
+            f"the program {error.filename} is not there; install it (Debian: {package})"
+        ) from None
     except subprocess.TimeoutExpired:
         raise BackendError(f"nft did not end within {_LIMIT_S:g} s") from None
     if done.returncode:

@@ -300,13 +300,15 @@ def test_bandwidth(network: Network, stack: ExitStack, name: str) -> None:
     assert transfer.send(400_000)[1] < 1
 
 
-def test_a_delay_on_the_way_out_holds_no_sender_back(network: Network, stack: ExitStack) -> None:
-    """TCP takes packets that wait on this machine for unsent, and would send hardly any more."""
+def test_a_delay_on_the_way_out_is_one_on_the_network(network: Network, stack: ExitStack) -> None:
+    """TCP takes packets that wait on its own machine for unsent, and would hardly send any more."""
     transfer = Transfer(network.client, network.server, stack)
-    with Rig(network.client, "packet_delay", delay="20ms", direction="to"):
-        same, took_s = transfer.send(2_000_000)
-    assert same
-    assert 0.02 < took_s < 5  # 50 s and more while they waited in the kernel
+    took_s = {}
+    for name in SIDES:
+        with Rig(side(network, name), "packet_delay", delay="50ms", direction="to"):
+            same, took_s[name] = transfer.send(2_000_000)
+        assert same
+    assert took_s["client"] < 5 * took_s["server"]  # 20 times and more while they waited in the kernel
 
 
 @pytest.mark.parametrize("name", SIDES)
@@ -451,13 +453,17 @@ def test_all_of_ours_die(network: Network, stack: ExitStack, injector: Any, kind
         assert rig.backend.verify(undo)
 
 
-def test_the_timer_of_the_kernel(network: Network, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holder and injector live on, and still it ends."""
+@pytest.mark.parametrize("kind", ["partition", "packet_duplicate"])
+def test_the_timer_of_the_kernel(
+    network: Network, stack: ExitStack, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Everybody lives on, and still it ends."""
     talk = Talk(network, stack)
     monkeypatch.setattr("chaos_locust.backends.packets.TIMER_MARGIN_S", 0.5)
-    with Rig(network.server, "partition", lasts="500ms", peers=[CLIENT]):
-        assert acts("partition", talk)
-        until(lambda: not acts("partition", talk), "its time is over")
+    own = {"peers": [CLIENT]} if kind == "partition" else {"share": "50%"}
+    with Rig(network.server, kind, lasts="500ms", **own):
+        assert acts(kind, talk)
+        until(lambda: not acts(kind, talk), "its time is over")
 
 
 def test_who_holds_packets_is_killed(network: Network, stack: ExitStack) -> None:
@@ -479,6 +485,28 @@ def test_what_is_held_goes_on_at_the_end(network: Network, stack: ExitStack) -> 
         addresses = [f"{SERVER}:{PORT + SIDES.index(name)}"]
         with Rig(side(network, name), "packet_delay", delay="5s", direction="to", addresses=addresses):
             assert talk.send(50) == []
+        assert [number for number, _ in talk.send(0)] == list(range(50))
+
+
+def test_nothing_is_lost_by_undoing_while_packets_come(network: Network, stack: ExitStack) -> None:
+    talk, got = Talk(network, stack), list[tuple[int, float]]()
+    sender = threading.Thread(target=lambda: got.extend(talk.send(6000, apart_s=0.0001)))
+    with Rig(network.server, "packet_delay", delay="20ms", direction="to") as rig:
+        sender.start()
+        until(lambda: rig.effect().mechanism, "packets are held")
+    sender.join()
+    assert sorted(number for number, _ in got) == list(range(6000))
+
+
+def test_somebody_else_undoes_what_is_held(network: Network, stack: ExitStack) -> None:
+    """From the Undo alone, while who injected lives on."""
+    talk = Talk(network, stack)
+    with Rig(network.server, "packet_delay", delay="5s", direction="to") as rig:
+        assert talk.send(50) == []
+        other = Backends().named("packets")
+        other.revert(rig.undo)
+        assert other.verify(rig.undo)
+        assert network.left() == ""
         assert [number for number, _ in talk.send(0)] == list(range(50))
 
 
