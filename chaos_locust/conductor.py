@@ -225,9 +225,8 @@ class Conductor:
             return False
         if when.state == "over":
             return now_s - other.over_s >= when.for_s
-        seen = (
-            now_s - other.over_s >= RECOVERY_SEEN_S
-        )  # so that no window of the fault's own time is among them
+        # so long after it no window among the steady ones is of the fault's own time
+        seen = now_s - other.over_s >= RECOVERY_SEEN_S
         return seen and bool(view.steady) and view.steady_for_s >= HOLD_S
 
     def _hopeless(self, state: _State, now_s: float) -> str | None:
