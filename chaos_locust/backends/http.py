@@ -71,14 +71,16 @@ class HttpBackend:
         raise BackendError(f"the fault kind {fault.kind} does not change with time")
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
-        """{at_s, listed: the toxic as the proxy lists it or None, error}"""
+        """{at_s, listed: {name, counts} as the proxy lists the toxic or None, error}; never what it says or
+        sends, which may be secret."""
         reading: Reading = {"at_s": time.monotonic(), "listed": None, "error": ""}
         names = {toxic["name"] for toxic in undo["toxics"]}
         try:
             toxics = self._api(undo["api"]).proxy(undo["proxy"])["toxics"]
         except BackendError as error:
             return reading | {"error": str(error)}
-        return reading | {"listed": next((toxic for toxic in toxics if toxic["name"] in names), None)}
+        listed = [{"name": t["name"], "counts": t["counts"]} for t in toxics if t["name"] in names]
+        return reading | {"listed": listed[0] if listed else None}
 
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return http_effect(fault, during)

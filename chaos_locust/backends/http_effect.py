@@ -1,6 +1,6 @@
 """What the proxy's own counts prove of a fault on HTTP messages. Pure.
 
-A reading: {at_s, listed: the toxic or None, error}. The toxic's counts begin with it: requests, matched,
+A reading: {at_s, listed: {name, counts} or None, error}. The toxic's counts begin with it: requests, matched,
 chosen, faulted, own, untouched_connections (see the proxy's HttpCounts). Own probes are in `own` alone.
 """
 

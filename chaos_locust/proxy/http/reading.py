@@ -22,6 +22,14 @@ _REQUEST_LINE_BEGUN = re.compile(
     rb"[A-Z][A-Z-]{0,31}(?: (?:[!-\xff]+(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[01]\r?)?)?)?)?)?)?)?)?)?)?)?"
 )
 _STATUS_LINE = b"HTTP/1."
+# All that has a bearing on how the answer is read; any other method is as good as GET. To the upgrade that is
+# proposed here only an upstream agrees to which the client has proposed one.
+_ASKED = {
+    method: h11.Request(
+        method=method, target=b"/", headers=[(b"host", b"-"), (b"connection", b"upgrade"), (b"upgrade", b"-")]
+    )
+    for method in (b"GET", b"HEAD", b"CONNECT")
+}
 
 
 class NotUnderstood(Exception):
@@ -131,8 +139,5 @@ def request_reader() -> Reader:
 def answer_reader(method: bytes) -> Reader:
     """For the answers to a request of this method: those in between (1xx) one by one, then the last."""
     parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
-    # Only these say something about the answer; all others are as good as GET.
-    asked = method if method in (b"HEAD", b"CONNECT") else b"GET"
-    headers = [(b"host", b"-"), (b"connection", b"upgrade"), (b"upgrade", b"-")]
-    parser.send(h11.Request(method=asked, target=b"/", headers=headers))
+    parser.send(_ASKED.get(method, _ASKED[b"GET"]))
     return Reader(parser)
