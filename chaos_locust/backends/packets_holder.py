@@ -31,6 +31,7 @@ _HEADERS = 128  # bytes of a packet that tell its flow
 _NUMBERS = range(20_000, 60_000)
 _TRIES = 50
 _AT_ONCE = 512
+_NICENESS = -10
 _QUEUES_FILE = "/proc/self/net/netfilter/nfnetlink_queue"
 
 
@@ -119,6 +120,8 @@ def serve(settings: Mapping[str, Any]) -> None:
     """settings: {how, lasts_s, rules: [[family, table, chain], ...], ...}; the rules of one chain share a
     queue. how: drop, corrupt, delay, reorder or rate; with what `line_for` needs, and tag, of `Sender`."""
     deadline_s = time.monotonic() + settings["lasts_s"]
+    with contextlib.suppress(OSError):  # else its waiting for a processor would come on top of each delay
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     kernel, random, numbers = Netlink(), Random(), dict[str, int]()
     copied = _HEADERS if settings["how"] == "drop" else WHOLE
     for chain in dict.fromkeys(chain for _, _, chain in settings["rules"]):

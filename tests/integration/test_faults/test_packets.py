@@ -141,7 +141,7 @@ def test_loss_is_within_its_interval(network: Network, stack: ExitStack, name: s
 def test_delay_has_its_mean_and_spread_and_keeps_the_order(
     network: Network, stack: ExitStack, name: str
 ) -> None:
-    """Jitter is even: of 20 ms each way its standard deviation is 20 ms / sqrt(3)."""
+    """Jitter is even: of 20 ms each way, from 80 to 120 ms."""
     ports = range(PORT, PORT + 8)
     talks = [Talk(network, stack, port) for port in ports]
     addresses = [f"{SERVER}:{port}" for port in ports]
@@ -162,11 +162,11 @@ def test_delay_has_its_mean_and_spread_and_keeps_the_order(
         numbers = [number for number, _ in got]
         assert numbers == list(range(75)), "none is lost, and each flow keeps its order"
     ways_s = [way_s for got in found for _, way_s in got]
-    spread_s = 0.02 / math.sqrt(3)
-    error_s = 3.2905 * spread_s / math.sqrt(len(ways_s))
-    # A busy machine only ever adds to it.
-    assert -error_s <= statistics.mean(ways_s) - 0.1 <= error_s + 0.01
-    assert 0.85 * spread_s <= statistics.stdev(ways_s) <= 1.5 * spread_s
+    # Quartiles, for on a busy machine some receive late. Each has an error of 0.8 ms with so many packets.
+    first_s, middle_s, third_s = statistics.quantiles(ways_s, n=4)
+    error_s, late_s = 3.2905 * 0.0008, 0.005
+    assert -error_s <= middle_s - 0.1 <= error_s + late_s
+    assert -error_s <= (third_s - first_s) - 0.02 <= error_s + late_s, "half of all are within 90 to 110 ms"
     assert min(ways_s) >= 0.08
     assert effect.mechanism is True, effect
     assert "600 packets held for" in effect.detail
