@@ -45,6 +45,15 @@ ROWS = (
     Row("postgres-statement-timeout", "reviews-uncached", "during short-limit"),
     Row("postgres-read-only", "leaky-pool", "after read-only"),
     Row("postgres-serialization-failures", "no-retry", "during orders-collide"),
+    Row("redis-pause", "cache-required", "during cache-paused"),
+    Row("redis-slow", "no-timeout", "during cache-slow"),
+    Row("redis-flush", "cache-as-store", "after cache-flushed"),
+    Row("redis-evict", "cache-as-store", "during cache-evicts"),
+    Row("redis-expire", "cache-as-store", "during keys-expire"),
+    Row("redis-corrupt", "trusts-cache", "during cache-spoiled"),
+    Row("redis-refuse-writes", "cache-required", "during no-writes"),
+    Row("redis-out-of-memory", "cache-required", "during no-memory"),
+    Row("redis-disconnect", "connects-once", "during cache-disconnects"),
 )
 
 

@@ -22,6 +22,7 @@ DEFECTS = {
     "double-charge": "after a time-out a payment is tried again with a fresh idempotency key",
     "stale-cache": "a changed price or stock is not noticed by the cache",
     "trusts-cache": "what the cache holds is taken without a check, and a value that makes no sense is a 500",
+    "connects-once": "a lost connection to the cache is never made again, and what needs it is a 500",
     "cache-as-store": "what was cached once is looked for nowhere else, and is a 404 when the cache lost it",
     "drops-keys": "the keys that tokens are checked with are thrown away whenever they are fetched again",
     "stale-keys": "a token's key that is not known is never asked for, once any keys are there",

@@ -16,8 +16,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
 from chaos_locust.demo.breaker import Breaker
@@ -28,6 +30,7 @@ from chaos_locust.demo.shop.errors import ShopError
 CALL_S = 0.05
 TTL_S = 2
 STALE_TTL_S = 60  # with the defect `stale-cache`
+STORE_TTL_S = 3600  # with the defect `cache-as-store`
 
 _LIST = "SELECT id, name, price_cents FROM products ORDER BY id"
 _ONE = "SELECT id, name, price_cents, stock FROM products WHERE id = $1"
@@ -37,19 +40,32 @@ T = TypeVar("T")
 
 
 class CacheLost(ShopError):
-    """The cache does not answer. Only with the defect `cache-required` does it reach a client."""
+    """The cache does not answer, or nonsense. Only with the defects `cache-required`, `connects-once` and
+    `trusts-cache` does it reach a client."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(500, "internal_error", detail)
+
+
+class NotCached(ShopError):
+    """What was cached is not there any more. Only with the defect `cache-as-store` does it reach a client."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(404, "not_found", f"{name} is not in the cache")
 
 
 class Cache:
     """Values by name, or nothing; never an error, and little time lost on a cache that is gone."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
-        self._timeout_s = None if settings.has("no-timeout") else CALL_S
-        self._required = settings.has("cache-required")
-        self._ttl_s = STALE_TTL_S if settings.has("stale-cache") else TTL_S
+        once = settings.has("connects-once")
+        self._timeout_s = None if settings.has("no-timeout") or once else CALL_S
+        self._required = settings.has("cache-required") or once
+        self._connected: set[AbstractConnection] = set()  # for the defect `connects-once`
+        self._trusting = settings.has("trusts-cache")
+        self._is_store = settings.has("cache-as-store")
+        self._stored: set[str] = set()  # for the defect `cache-as-store`
+        self._ttl_s = STALE_TTL_S if settings.has("stale-cache") else STORE_TTL_S if self._is_store else TTL_S
         self._client = Redis(
             host=HOST,
             port=settings.ports.cache_proxy,
@@ -58,20 +74,51 @@ class Cache:
             socket_connect_timeout=self._timeout_s,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
+            redis_connect_func=self._connects_once if once else None,
         )
         self.breaker = Breaker(failures_to_open=3, open_s=1, clock=clock)
         self._prefix = f"shop:{uuid.uuid4().hex}"  # a new process knows nothing of older generations
 
     async def get(self, name: str) -> bytes | None:
-        value = await self._call(lambda: self._client.get(f"{self._prefix}:{name}"))
+        was_stored = name in self._stored
+        answer = await self._call(lambda: self._fetch(name))
+        if answer is None:
+            return None
+        (value,) = answer
+        if value is None and was_stored:
+            raise NotCached(name)
+        if self._trusting and value is not None:
+            return self._taken(value[8:])
         # A cache may be corrupted; what is not what was put there counts as missing.
-        if not isinstance(value, bytes) or value[:8] != b"%08x" % zlib.crc32(value[8:]):
+        if value is None or value[:8] != b"%08x" % zlib.crc32(value[8:]):
             return None
         return value[8:]
 
     async def put(self, name: str, value: bytes) -> None:
         sealed = b"%08x" % zlib.crc32(value) + value
-        await self._call(lambda: self._client.set(f"{self._prefix}:{name}", sealed, ex=self._ttl_s))
+        done = await self._call(lambda: self._client.set(f"{self._prefix}:{name}", sealed, ex=self._ttl_s))
+        if self._is_store and done:
+            self._stored.add(name)
+
+    async def _fetch(self, name: str) -> tuple[bytes | None]:
+        """What is there, or nothing: not the same as no answer."""
+        value = await self._client.get(f"{self._prefix}:{name}")
+        return (value if isinstance(value, bytes) else None,)
+
+    async def _connects_once(self, connection: AbstractConnection) -> None:
+        """The defect `connects-once`."""
+        if connection in self._connected:
+            raise Disconnected("it was lost")
+        self._connected.add(connection)
+        await connection.on_connect()
+
+    def _taken(self, value: bytes) -> bytes:
+        """The defect `trusts-cache`."""
+        try:
+            json.loads(value)
+        except ValueError as error:
+            raise CacheLost(type(error).__name__) from error
+        return value
 
     async def ping(self) -> bool:
         """Whether it answers, asked whatever the breaker says."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psycopg
 import pytest
+import redis
 
 LONG_ENOUGH_S = 4  # for a healthy shop to come back; it needs one to two seconds
 
@@ -143,6 +144,35 @@ def blocked(shop) -> int:
     return int(row[0])
 
 
+def cache_of(shop) -> redis.Redis:
+    return redis.Redis(port=int(shop.addresses["cache"].rpartition(":")[2]), protocol=2)
+
+
+def trusts_cache(shop, until) -> bool:
+    with cache_of(shop) as cache:
+        shop.http.get("/products").raise_for_status()
+        for key in cache.scan_iter("shop:*"):
+            cache.set(key, b"nonsense", ex=2)
+    status = shop.http.get("/products").status_code
+    assert until(lambda: shop.http.get("/products").status_code == 200)
+    return bool(status == 500)
+
+
+def cache_as_store(shop, until) -> bool:
+    shop.http.get("/products").raise_for_status()
+    with cache_of(shop) as cache:
+        cache.flushall()
+    return bool(shop.http.get("/products").status_code == 404)
+
+
+def connects_once(shop, until) -> bool:
+    shop.http.get("/products").raise_for_status()
+    with cache_of(shop) as cache:
+        cache.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert until(lambda: len(cache.client_list()) == 1)
+    return bool(shop.http.get("/products").status_code == 500)
+
+
 CASES: dict[str, Callable[..., bool]] = {
     "breaker-stuck-open": breaker_stuck_open,
     "no-timeout": no_timeout,
@@ -150,6 +180,9 @@ CASES: dict[str, Callable[..., bool]] = {
     "lost-order": lost_order,
     "double-charge": double_charge,
     "stale-cache": stale_cache,
+    "trusts-cache": trusts_cache,
+    "cache-as-store": cache_as_store,
+    "connects-once": connects_once,
     "leaky-pool": leaky_pool,
     "no-pool": no_pool,
     "stale-connections": stale_connections,
