@@ -57,14 +57,17 @@ class Claims:
         self.folder = store.folder.parent / "runs"
 
     def claim(self, run_id: str, owner: ProcessId, plan: Plan, folder: Path) -> Claim:
-        """Raises LeaseError with a line for each target that another run is at work on."""
+        """Raises LeaseError with a line for each run that is at work on the same.
+
+        What one process does twice is its own affair.
+        """
         wanted = things_of(plan)
         made = Claim(run_id, owner, who(), str(folder.absolute()), plan.timeout_s, tuple(wanted), pid_space())
         with self._locked():
             taken = [
                 line
                 for other in self.read()
-                if (line := self._conflict(wanted, other)) and other.run_id != run_id
+                if (other.owner != owner or other.over) and (line := self._conflict(wanted, other))
             ]
             if taken:
                 raise LeaseError("\n".join(taken))

@@ -50,10 +50,14 @@ class Held:
             self._lease = self._store.save(replace(lease, undo=undo, deadline_s=deadline_s))
 
     def renew(self, deadline_s: float) -> None:
-        """Moves its end, where there is one. Raises LeaseError."""
+        """Moves its end: nearer at once, further when half of the time is over. Raises LeaseError."""
         with self._lock:
-            if self._lease is not None and self._lease.deadline_s != deadline_s:
-                self._lease = self._store.save(replace(self._lease, deadline_s=deadline_s))
+            lease = self._lease
+            if lease is None or lease.deadline_s is None:
+                return
+            now_s = boottime_s()
+            if deadline_s < lease.deadline_s or lease.deadline_s - now_s < (deadline_s - now_s) / 2:
+                self._lease = self._store.save(replace(lease, deadline_s=deadline_s))
 
     def was_taken(self) -> bool:
         """Whether somebody else undoes the fault, or has. Raises LeaseError."""
@@ -78,8 +82,8 @@ def take(
 ) -> Lease | None:
     """The lease as ours to undo; None: there is nothing left of it. Raises LeaseError.
 
-    A holder that lives has HOLDER_LIMIT_S to undo what is due. Then it is ended where its run is dead. One that
-    stands still is ended at once: it must not act behind our back. force: at once, also what is not due.
+    A holder that lives has HOLDER_LIMIT_S to undo what is due. Then it is ended where its run is dead; where
+    it stands still, at once, for it must not act behind our back. force: at once, also what is not due.
     """
     give_up_s = clock() + HOLDER_LIMIT_S
     while (current := store.find(lease)) is not None:
