@@ -158,7 +158,7 @@ def test_scan_finds_what_no_lease_tells_of(
     run = start_run(plan_for(embedded, upstream, victim))
     inject_all(run)
     confirm_all(run)
-    undone = cleanup(scan=True, proxy_apis=[embedded.url], store=store)
+    undone = cleanup(scan=False, places=[embedded.url], store=store)
     assert len(undone) == 1
     assert "chaos-lost-slow-downstream" in undone[0]
     assert "theirs" in embedded.toxics(), "what does not carry our mark is not ours"
