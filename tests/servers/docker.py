@@ -23,7 +23,8 @@ import docker
 
 START_S = 30.0
 IMAGE = "chaos-locust-test"
-NETWORK, SUBNET, ADDRESS = "front", "10.213.{}.0/24", "10.213.{}.9"
+NETWORK = "front"
+_SUBNETS = 8
 _BUSYBOX = Path("/bin/busybox")
 _PROGRAMS = ("sh", "httpd", "sleep", "dd", "mkdir")
 
@@ -33,10 +34,11 @@ class NoDocker(Exception):
 
 
 class Daemon:
-    """`host` is for DOCKER_HOST; `client` asks it."""
+    """`host` is for DOCKER_HOST; `client` asks it; `address` is free in the network `front`."""
 
     def __init__(self, folder: Path) -> None:
         self.host = f"unix://{folder}/docker.sock"
+        self.address = ""
         self._folder = folder
         self._output = (folder / "output").open("wb")
         options = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", self.host]
@@ -50,6 +52,7 @@ class Daemon:
         try:
             self.client = self._connect()
             self._import_image()
+            self._make_network()
         except BaseException:
             self.stop()
             raise
@@ -75,6 +78,21 @@ class Daemon:
                 image.addfile(link)
         self.client.api.import_image_from_data(data.getvalue(), repository=IMAGE)
 
+    def _make_network(self) -> None:
+        """Daemons of other processes have taken subnets too."""
+        for attempt in range(_SUBNETS):
+            net = f"10.213.{(os.getpid() + attempt) % 250}"
+            pool = docker.types.IPAMPool(subnet=f"{net}.0/24")
+            try:
+                ipam = docker.types.IPAMConfig(pool_configs=[pool])
+                self.client.networks.create(NETWORK, driver="bridge", ipam=ipam)
+            except docker.errors.APIError as error:
+                if attempt == _SUBNETS - 1:
+                    raise NoDocker(f"dockerd makes no network: {error.explanation}") from None
+            else:
+                self.address = f"{net}.9"
+                return
+
     def stop(self) -> None:
         with contextlib.suppress(AttributeError, docker.errors.DockerException, OSError):
             for container in self.client.containers.list(all=True):
@@ -98,7 +116,6 @@ class _Shared:
         self.lock, self.users = threading.Lock(), 0
         self.daemon: Daemon | None = None
         self.folder = ""
-        self.number = 0
 
 
 _SHARED = _Shared()
@@ -113,10 +130,6 @@ def daemon() -> Iterator[Daemon]:
             _SHARED.folder = tempfile.mkdtemp(prefix="chaos-docker-", dir="/var/tmp")
             try:
                 _SHARED.daemon = Daemon(Path(_SHARED.folder))
-                _SHARED.daemon.client.networks.create(NETWORK, driver="bridge", ipam=_subnet())
-            except docker.errors.APIError as error:
-                _end()
-                raise NoDocker(f"dockerd makes no network: {error.explanation}") from None
             except BaseException:
                 _end()
                 raise
@@ -146,12 +159,6 @@ def _check() -> None:
     missing = [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]
     if missing or not _BUSYBOX.exists():
         raise NoDocker("a Docker daemon of our own needs docker.io and busybox-static")
-
-
-def _subnet() -> Any:
-    """Other processes may have a daemon of their own."""
-    pool = docker.types.IPAMPool(subnet=SUBNET.format(os.getpid() % 250))
-    return docker.types.IPAMConfig(pool_configs=[pool])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import threading
 import time
@@ -17,7 +16,7 @@ from chaos_locust.backends.registry import Backends
 from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan
 from tests.crash.cells_containers import CELLS
-from tests.servers.docker import ADDRESS, NETWORK, Daemon, NoDocker, address_of, daemon, inspect, web_server
+from tests.servers.docker import NETWORK, Daemon, NoDocker, address_of, daemon, inspect, web_server
 
 LOOK_EVERY_S = 0.1
 MIB = 1024 * 1024
@@ -247,23 +246,19 @@ def test_a_limit_that_nobody_met(web: Any, load: Load) -> None:
 
 def test_disconnect(engine: Daemon, web: Any, load: Load) -> None:
     engine.client.networks.get(NETWORK).disconnect(web)
-    engine.client.networks.get(NETWORK).connect(web, aliases=["shop"], ipv4_address=_fixed())
-    until(lambda: answers(_fixed()), "it serves at its fixed address")
-    steady = Load(_fixed())
+    engine.client.networks.get(NETWORK).connect(web, aliases=["shop"], ipv4_address=engine.address)
+    until(lambda: answers(engine.address), "it serves at its fixed address")
+    steady = Load(engine.address)
     rig = Rig(web.name, "container_disconnect")
     rig.inject()
     steady.stop()
     assert address_of(web) == ""
-    assert not answers(_fixed())
+    assert not answers(engine.address)
     effect = rig.effect()
     assert (effect.mechanism, effect.use) == (True, True), effect
     rig.revert()
-    until(lambda: answers(_fixed()), "it is back at its address")
+    until(lambda: answers(engine.address), "it is back at its address")
     assert "shop" in inspect(web)["NetworkSettings"]["Networks"][NETWORK]["Aliases"]
-
-
-def _fixed() -> str:
-    return ADDRESS.format(os.getpid() % 250)
 
 
 def test_found_without_a_lease(engine: Daemon, web: Any) -> None:
