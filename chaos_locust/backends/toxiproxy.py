@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chaos_locust.backends.base import MARK, Effect, Reading, Undo
+from chaos_locust.backends.http_api import make_link
 from chaos_locust.backends.link_effect import hellos_needed, link_effect
 from chaos_locust.backends.link_preflight import link_problems
 from chaos_locust.backends.link_watch import LinkWatch
@@ -40,9 +41,7 @@ class ToxiproxyBackend:
         return {"backend": self.name, "action": "proxy", "api": plan.proxy_api, "proxy": name}
 
     def build(self, undo: Undo, target: Target) -> None:
-        assert target.listen is not None
-        assert target.upstream is not None
-        self._api(undo["api"]).create_proxy(undo["proxy"], target.listen, target.upstream)
+        make_link(undo["api"], undo["proxy"], target)
 
     def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
         name = target.proxy or made_proxy(run_id, target)

@@ -27,13 +27,52 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "limit": {"bytes": "10KB"},
     "down": {},
     "flap": {"down": "2s", "up": "500ms"},
+    "http_status": {"status": 429, "route": "/orders/*", "method": "POST", "share": "10%"},
+    "http_delay": {"delay": "1s"},
+    "http_slow_body": {"rate": "1KB/s"},
+    "http_truncate": {"bytes": "10B"},
+    "http_header": {"response_headers": {"Content-Type": "text/plain", "ETag": None}},
+    "http_body": {"body": "{}"},
+    "packet_loss": {"share": "10%"},
+    "packet_duplicate": {"share": "1%"},
+    "packet_corrupt": {"share": "0.1%"},
+    "packet_reorder": {"share": "5%"},
+    "packet_delay": {"delay": "100ms"},
+    "packet_bandwidth": {"rate": "100KB/s"},
     "kill": {"signal": "SIGTERM", "for": None},
     "pause": {"at": None, "when": "steady for 10s"},
+    "restart_storm": {"every": "2s"},
+    "cpu_throttle": {"limit": "25%"},
+    "cpu_pressure": {"share": "50%"},
+    "memory_pressure": {"level": "80%"},
+    "memory_leak": {"rate": "10MB/s", "limit": "500MB"},
+    "memory_limit": {"spare": "10MB"},
+    "file_descriptors": {"limit": 64},
+    "slow_io": {"latency": "100ms"},
+    "clock_skew": {"offset": "2min"},
+    "clock_jump": {"offset": "-1h"},
+    "clock_drift": {"rate": "150%"},
+    "file_missing": {"at": None, "when": "x active for 3s"},
+    "container_kill": {"for": None},
+    "container_cpu": {"cpus": 0.5},
+    "container_memory": {"memory": "64MB"},
+    "postgres_slow_connect": {"delay": "2s"},
+    "postgres_slow_queries": {"table": "orders", "delay": "100ms"},
+    "postgres_lock_table": {"table": "orders"},
+    "postgres_lock_row": {"table": "products", "key": "id", "value": "1"},
+    "postgres_drop_index": {"index": "orders_pkey"},
+    "postgres_statement_timeout": {"limit": "10ms"},
+    "postgres_serialization_failures": {"table": "orders", "share": "20%"},
+    "redis_flush": {"for": None},
+    "redis_slow": {"delay": "10ms"},
+    "redis_expire": {"keys": "product:*", "ttl": "1s"},
+    "redis_corrupt": {"keys": "product:*"},
+    "jwks_slow": {"delay": "5s"},
 }
 
 
 def document(kind: str, **changes: Any) -> dict[str, Any]:
-    data = {"kind": kind, **COMMON, **EXAMPLES[kind], **changes}
+    data = {"kind": kind, **COMMON, **EXAMPLES.get(kind, {}), **changes}
     return {key: value for key, value in data.items() if value is not None}
 
 
