@@ -83,6 +83,11 @@ def _same(plan: Plan, one: Fault, other: Fault) -> str:
     if first is None or second is None:
         return ""
     for need in set(one.needs) & set(other.needs):
+        if need == "addresses":
+            shared = set(first.addresses or ()) & set(second.addresses or ())
+            if shared and first.namespace == second.namespace:
+                return f"{one.target} and {other.target}, which have {', '.join(sorted(shared))} in common"
+            continue
         for key in ("proxy", "listen") if need == "link" else (need,):
             if getattr(first, key) is not None and getattr(first, key) == getattr(second, key):
                 return f"{one.target} and {other.target}, which have the same {key}"

@@ -51,7 +51,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "slow_io": {"latency": "100ms"},
     "clock_skew": {"offset": "2min"},
     "clock_jump": {"offset": "-1h"},
-    "clock_drift": {"rate": "150%"},
+    "clock_drift": {"rate": "2%"},
     "file_missing": {"at": None, "when": "x active for 3s"},
     "container_kill": {"for": None},
     "container_cpu": {"cpus": 0.5},
