@@ -74,10 +74,10 @@ def flag_problem(path: Path) -> str:
     return ""
 
 
-def attempt(user: User, path: Path, kind: str, trial: str) -> str | None:
+def attempt(user: User, path: Path, kind: str) -> str | None:
     """What the user meets who tries: empty when it is allowed, else words; None: we cannot be that user.
 
-    A real attempt: a file is opened, in a folder a folder named `trial` is made or the folder is listed.
+    A file is opened; of a folder the kernel is asked whether it could be written to, or it is listed.
     """
     if user.uid == os.geteuid():
         credentials: dict[str, Any] = {}
@@ -86,12 +86,12 @@ def attempt(user: User, path: Path, kind: str, trial: str) -> str | None:
     else:
         return None
     if path.is_dir():
-        script = 'mkdir "$1/$2" && rmdir "$1/$2"' if kind == "read_only" else 'cd "$1" && ls >/dev/null'
+        script = 'test -w "$1"' if kind == "read_only" else 'cd "$1" && ls >/dev/null'
     else:
         script = ': >> "$1"' if kind == "read_only" else ': < "$1"'
     try:
         done = subprocess.run(
-            ["/bin/sh", "-c", script, "sh", str(path), trial],
+            ["/bin/sh", "-c", script, "sh", str(path)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S, cwd="/", check=False,
             env={"LC_ALL": "C", "PATH": os.defpath}, **credentials,
         )  # fmt: skip

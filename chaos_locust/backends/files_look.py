@@ -135,7 +135,7 @@ def _no_inodes(folder: Path, leave: int) -> Seen:
 
 
 def _refused(undo: Undo, path: Path) -> Seen:
-    met = attempt(User(**undo["user"]), path, undo["kind"], undo["mark"])
+    met = attempt(User(**undo["user"]), path, undo["kind"])
     if met is None:
         return None, ""
     what = "writing to" if undo["kind"] == "read_only" else "opening"

@@ -28,6 +28,7 @@ from chaos_locust.plan.parts import Target
 from chaos_locust.probes.process import ProcessId, identify, read_pidfile
 from chaos_locust.units import format_size
 
+MOST_KEPT_BYTES = 1_000_000_000  # copied and synced between the lease and the fault
 _SPARE_DESCRIPTORS = 50
 _CAP_SYS_PTRACE = 19
 _PTRACE_SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -110,6 +111,9 @@ def _tracing(target: Target) -> Iterator[str]:
 
 
 def _room_for(size: int) -> Iterator[str]:
+    if size > MOST_KEPT_BYTES:
+        yield f"{format_size(size)} would have to be kept; at most {format_size(MOST_KEPT_BYTES)} are"
+        return
     place = kept_folder()
     existing = next(folder for folder in (place, *place.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
@@ -135,7 +139,7 @@ def _access(fault: Fault, target: Target, path: Path) -> Iterator[str]:
     if foreign is not None:
         yield f"{path / foreign} is not ours to change; run as its owner or as root"
         return
-    if met := attempt(user, path, fault.kind, f".chaos-{os.getpid()}"):
+    if met := attempt(user, path, fault.kind):
         yield f"{path} is refused to user {user.uid} already ({met})"
 
 

@@ -74,12 +74,21 @@ class Clocked:
 
     def ahead(self) -> float:
         """Seconds at least, by what the server itself says; 0: it may be right."""
+        asked_s, told_s, answered_s = self.ask()
+        return max(told_s - answered_s, 0.0) + min(told_s - asked_s, 0.0)
+
+    def is_ahead(self, offset_s: float) -> bool:
+        """As exactly as asking takes."""
+        asked_s, told_s, answered_s = self.ask()
+        return told_s - answered_s - _RIGHT_S <= offset_s <= told_s - asked_s + _RIGHT_S
+
+    def ask(self) -> tuple[float, float, float]:
+        """When it was asked, what it said, when the answer came: seconds since 1970."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             asked_s = time.time()
             link.request("GET", "/")
-            told_s = float(link.getresponse().read())
-            return max(told_s - time.time(), 0.0) + min(told_s - asked_s, 0.0)
+            return asked_s, float(link.getresponse().read()), time.time()
         finally:
             link.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -37,11 +38,12 @@ class Rig:
         backend = Backends().named("clock")
         assert isinstance(backend, ClockBackend)
         self.backend = backend
+        self.run_id = secrets.token_hex(4)  # `scan` finds what others try on this machine too
         self.undo: dict[str, Any] = {}
         self._began_s = 0.0
 
     def prepare(self) -> dict[str, Any]:
-        undo = self.backend.prepare("r1", self.plan, self.fault, self.target)
+        undo = self.backend.prepare(self.run_id, self.plan, self.fault, self.target)
         self.undo = json.loads(json.dumps(undo))
         return self.undo
 
@@ -89,7 +91,7 @@ WORDS = {
     "clock_skew": "Date header was",
     "clock_jump": "cannot show so little",
     "clock_freeze": "Date header was",
-    "clock_drift": "cannot show so little",
+    "clock_drift": "ahead",
 }
 
 
@@ -109,9 +111,8 @@ def test_it_acts_and_ends(kind: str) -> None:
         assert not rig.backend.verify(rig.undo)
         assert "is set by another fault" in rig.problems()[0]
         file = case.targets["it"]["clock"]
-        assert [
-            [undo["mark"] for undo in rig.backend.scan(place)] for place in ("", file, str(Path(file).parent))
-        ] == [["chaos-r1-it"]] * 3
+        for place in ("", file, str(Path(file).parent)):
+            assert rig.undo["mark"] in [undo["mark"] for undo in rig.backend.scan(place)]
         Backends().named("clock").revert(rig.undo)
         assert not case.left()
         rig.backend.revert(rig.undo)
@@ -131,10 +132,10 @@ def test_the_targets_clock_moves_by_the_offset_and_ours_does_not() -> None:
             rig = skewed(server, offset)
             ours_s = time.time() - time.monotonic()
             rig.inject()
-            assert server.ahead() == pytest.approx(ahead_s, abs=0.5)
+            assert server.is_ahead(ahead_s)
             assert time.time() - time.monotonic() == pytest.approx(ours_s, abs=0.5)
             rig.backend.revert(rig.undo)
-            assert server.ahead() == pytest.approx(0, abs=0.01)
+            assert server.is_ahead(0)
 
 
 def test_a_clock_that_stands_and_one_that_jumps_back() -> None:
@@ -142,9 +143,9 @@ def test_a_clock_that_stands_and_one_that_jumps_back() -> None:
         target = {"clock": str(server.clock), "pidfile": str(server.pidfile)}
         rig = Rig({"it": target}, {"kind": "clock_freeze", "target": "it"})
         rig.inject()
-        first_s = server.ahead() + time.time()
+        first_s = server.ask()[1]
         until(lambda: server.ahead() < -1.5, "it stands while time goes on")
-        assert server.ahead() + time.time() == pytest.approx(first_s, abs=0.5)
+        assert server.ask()[1] == first_s
         rig.backend.revert(rig.undo)
         jump = {"kind": "clock_jump", "target": "it", "offset": "1h", "every": "2s"}
         rig = Rig({"it": target}, jump)
@@ -152,7 +153,7 @@ def test_a_clock_that_stands_and_one_that_jumps_back() -> None:
         seen = []
         for elapsed_s in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
             rig.backend.adjust(rig.fault, rig.undo, elapsed_s)
-            seen.append(server.ahead() > 3599)
+            seen.append(server.is_ahead(3600))
         assert seen == [True, True, False, False, True, False]
         rig.backend.revert(rig.undo)
 
@@ -236,6 +237,8 @@ def test_another_runs_clock_is_left_alone() -> None:
 
 
 def test_mistakes_of_the_command(tmp_path: Path) -> None:
+    with here(), clocked():  # it says whether libfaketime is here
+        pass
     (tmp_path / "text").write_text("not a clock\n")
     for arguments, words in (
         ([str(tmp_path / "new")], "COMMAND: is missing"),
@@ -243,8 +246,6 @@ def test_mistakes_of_the_command(tmp_path: Path) -> None:
         ([str(tmp_path / "new"), "--", "no-such-program"], "no-such-program: No such file or directory"),
         ([str(tmp_path / "no" / "folder"), "--", "date"], "cannot be made: No such file or directory"),
     ):
-        with here(), clocked():  # only to know that libfaketime is here
-            pass
         done = subprocess.run(
             [*COMMAND, "clock", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
         )
