@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from chaos_locust.backends.base import Effect, Reading, Undo, mark
@@ -13,9 +15,10 @@ from chaos_locust.backends.redis_effect import redis_effect
 from chaos_locust.backends.redis_hold import MARGIN_S, Hold, clients_of
 from chaos_locust.backends.redis_keys import corrupt, expire, flush, give_back, mend
 from chaos_locust.backends.redis_preflight import redis_problems
-from chaos_locust.backends.redis_reading import read_redis
+from chaos_locust.backends.redis_reading import read_redis, refused_write
 from chaos_locust.backends.redis_server import RedisServer, shown
 from chaos_locust.backends.redis_settings import forget, note, notes, put_back, put_on, settings_for, still_on
+from chaos_locust.backends.state import leases_folder
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.redis import (
@@ -33,9 +36,9 @@ _SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
 
 class RedisBackend:
-    """An Undo: {backend, action, url, mark, ...}. Actions: `hold` {longest_s} needs only that the connection
-    of that name ends, `settings` {settings: {name: [theirs, ours]}} puts theirs back where ours stands,
-    `expire` and `corrupt` {keys} work from what is in the server, `nothing` is for what cannot be undone."""
+    """An Undo: {backend, action, url, mark, ...}. Actions: `hold` {longest_s, stop_file} needs only that the
+    connection of that name ends, `settings` {settings: {name: [theirs, ours]}} puts theirs back where ours
+    stands, `expire` and `corrupt` {keys} work from what is in the server, `nothing` cannot be undone."""
 
     name = "redis"
 
@@ -66,7 +69,9 @@ class RedisBackend:
         undo: Undo = {"backend": self.name, "url": target.redis, "mark": mark(run_id, fault.name)}
         if isinstance(fault, RedisPause | RedisSlow | RedisDisconnect):
             assert fault.duration_s is not None
-            return undo | {"action": "hold", "longest_s": fault.duration_s + MARGIN_S}
+            stop_file = leases_folder(os.environ).parent / f"{undo['mark']}.stop"
+            longest_s = fault.duration_s + MARGIN_S
+            return undo | {"action": "hold", "longest_s": longest_s, "stop_file": str(stop_file)}
         if isinstance(fault, RedisFlush):
             return undo | {"action": "nothing"}
         if isinstance(fault, RedisExpire | RedisCorrupt):
@@ -77,7 +82,9 @@ class RedisBackend:
         server = self._server(undo["url"])
         match undo["action"]:
             case "hold":
-                self._holds[undo["mark"]] = hold = Hold(server, fault, undo["mark"], undo["longest_s"])
+                stop_file = Path(undo["stop_file"])
+                hold = Hold(server, fault, undo["mark"], undo["longest_s"], stop_file)
+                self._holds[undo["mark"]] = hold
                 hold.start()
             case "settings":
                 note(server, undo)
@@ -115,7 +122,7 @@ class RedisBackend:
             case "nothing":
                 return
             case "hold":
-                self._end_hold(server, undo["mark"])
+                self._end_hold(server, undo["mark"], Path(undo["stop_file"]))
                 return
             case "settings":
                 put_back(server, undo["settings"])
@@ -167,16 +174,26 @@ class RedisBackend:
         with self._lock:
             self._done[undo["mark"]] += count
 
-    def _end_hold(self, server: RedisServer, mark: str) -> None:
-        """Ours ends by our word; that of another process, which lives, by closing its connection."""
+    def _end_hold(self, server: RedisServer, mark: str, stop_file: Path) -> None:
+        """Ours ends by our word; that of another process, which lives, by the file, and else by closing its
+        connection: a command to do so has to wait as long as everything is paused."""
         hold = self._holds.get(mark)
         if hold is not None:
             hold.stop()
-        for client in _holders(server, mark):
-            server.call("CLIENT", "KILL", "ID", client)
+            return
+        try:
+            stop_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stop_file.touch()
+            for client in _holders(server, mark):
+                server.call("CLIENT", "KILL", "ID", client)
+        except OSError as error:
+            raise BackendError(f"{stop_file} cannot be written: {error.strerror}") from None
+        finally:
+            stop_file.unlink(missing_ok=True)
 
 
 def _holders(server: RedisServer, mark: str) -> list[str]:
-    """The ids of the connections that hold it. Returns only when the server answers again."""
+    """The ids of the connections that hold it. Returns only when the server answers again, writes too."""
+    refused_write(server)
     clients = clients_of(server.call("CLIENT", "LIST"))
     return [client["id"] for client in clients if client["name"] == mark]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from chaos_locust.backends.base import MARK, Reading
 from chaos_locust.backends.redis_server import RedisServer, fields_of
@@ -24,18 +25,21 @@ _ANSWER_S = 5.0
 
 
 class Hold:
-    """A thread that makes the fault act until `stop`, or `longest_s` at most.
+    """A thread that makes the fault act until `stop`, until another process makes the file `stop_file`, or
+    for `longest_s` at most.
 
     samples: the first and the last of {at_s, bytes: received by the server so far, own: (ours of these at
     least, at most)}. cut: connections closed so far. error: why it ended too early.
     """
 
-    def __init__(self, server: RedisServer, fault: Fault, mark: str, longest_s: float) -> None:
+    def __init__(
+        self, server: RedisServer, fault: Fault, mark: str, longest_s: float, stop_file: Path
+    ) -> None:
         self.samples: list[Reading] = []
         self.cut = 0
         self.error = ""
         self._account = server.account
-        self._fault, self._longest_s = fault, longest_s
+        self._fault, self._longest_s, self._stop_file = fault, longest_s, stop_file
         self._link = server.link(mark, _ANSWER_S)
         self._over, self._acts = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name=mark)
@@ -54,10 +58,6 @@ class Hold:
         if self._thread.is_alive():
             raise BackendError("the connection that holds the fault does not end")
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         acts: dict[type[Fault], Callable[[], None]] = {
             RedisSlow: self._slow,
@@ -68,7 +68,7 @@ class Hold:
             act = self._pause
         end_s = time.monotonic() + self._longest_s
         try:
-            while not self._over.is_set() and time.monotonic() < end_s:
+            while not self._over.is_set() and time.monotonic() < end_s and not self._stop_file.exists():
                 act()
                 self._acts.set()
         except BackendError as error:

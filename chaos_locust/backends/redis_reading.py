@@ -15,7 +15,7 @@ _PINGS, _PING_EVERY_S = 5, 0.02
 _SILENT_S = 0.25
 _COUNTS = ("evicted_keys", "expired_keys", "keyspace_hits", "keyspace_misses")
 # A write that needs memory and changes nothing: there is no such list.
-_WRITE = ("LPUSHX", f"{MARK}locust-no-list", "x")
+WRITE = ("LPUSHX", f"{MARK}locust-no-list", "x")
 
 
 def read_redis(server: RedisServer, fault: Fault, paused: bool) -> Reading:
@@ -24,13 +24,13 @@ def read_redis(server: RedisServer, fault: Fault, paused: bool) -> Reading:
     reading |= dict.fromkeys(("ping_s", "refused", "calls", "own", "counts"))
     try:
         if isinstance(fault, RedisPause):
-            reading["answered"] = _answered(server, _WRITE if fault.commands == "write" else ("PING",))
+            reading["answered"] = _answered(server, WRITE if fault.commands == "write" else ("PING",))
         if paused:
             return reading
         if isinstance(fault, RedisSlow):
             reading["ping_s"] = [_ping_s(server) for _ in range(_PINGS)]
         if isinstance(fault, RedisRefuseWrites | RedisOutOfMemory):
-            reading["refused"] = _refused(server)
+            reading["refused"] = refused_write(server)
         info, own = server.info()
         reading |= {
             "own": own,
@@ -65,10 +65,10 @@ def _ping_s(server: RedisServer) -> float:
     return time.monotonic() - started_s
 
 
-def _refused(server: RedisServer) -> str:
-    """The first word of the error that a write meets; empty: none."""
+def refused_write(server: RedisServer) -> str:
+    """The first word of the error that a write meets; empty: none. Returns when writing is not paused."""
     try:
-        server.call(*_WRITE)
+        server.call(*WRITE)
     except Refused as error:
         return error.word
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -324,4 +325,11 @@ def test_no_such_container_network_or_docker(
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     (told,) = Rig("web", "container_kill").problems()
     assert told.startswith("targets.web.container: Docker at unix:///nowhere/docker.sock cannot be reached")
+    assert Backends().named("containers").scan("") == []
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docker", None)
+    (told,) = Rig("web", "container_kill").problems()
+    assert "pip install 'chaos-locust[containers]'" in told
     assert Backends().named("containers").scan("") == []

@@ -385,11 +385,16 @@ def test_undone_by_another_process(target: Server) -> None:
     other.revert(rig.undo)
     assert other.verify(rig.undo)
     assert spoiled(target) == 0
-    slow = Rig(target.url, "redis_slow", delay="50ms")
-    slow.inject()
-    other.revert(slow.undo)
-    until(lambda: other.verify(slow.undo), "its connection was closed")
-    assert slow.effect(3).mechanism is False
+    for kind, parameters in (
+        ("redis_slow", {"delay": "50ms"}),
+        ("redis_pause", {}),
+        ("redis_pause", {"commands": "write"}),
+    ):
+        held = Rig(target.url, kind, **parameters)
+        held.inject()
+        other.revert(held.undo)
+        until(lambda held=held: other.verify(held.undo), "the connection that held it is gone")
+        assert held.effect(3).mechanism is False
 
 
 def test_undone_though_it_was_never_injected(valkey: Server) -> None:
@@ -451,6 +456,13 @@ def test_preflight_of_rights() -> None:
     (told,) = Rig(target.url, "redis_pause").problems()
     assert "does not answer" in told
     assert "secret" not in told
+
+
+def test_preflight_without_the_package(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "chaos_locust.backends.redis_link", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.connection", None)
+    (told,) = Rig(valkey.url, "redis_pause").problems()
+    assert "pip install 'chaos-locust[redis]'" in told
 
 
 def test_preflight_of_keys(valkey: Server) -> None:
