@@ -223,7 +223,10 @@ def file_stat(file: IO[bytes]) -> os.stat_result:
 
 @contextmanager
 def _opened(undo: Undo, flags: int = os.O_RDWR) -> Iterator[IO[bytes] | None]:
-    """The file itself; None: it is gone, or another has its name."""
+    """The file itself; None: it is gone, or another has its name, which we need not be able to open."""
+    if not _is_it(Path(undo["path"]), undo):
+        yield None
+        return
     try:
         descriptor = os.open(undo["path"], flags | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -239,6 +242,6 @@ def _opened(undo: Undo, flags: int = os.O_RDWR) -> Iterator[IO[bytes] | None]:
 def _is_it(path: Path, undo: Undo) -> bool:
     try:
         found = path.lstat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return (found.st_dev, found.st_ino) == (undo["dev"], undo["ino"])

@@ -23,7 +23,7 @@ _SYSTEM = (
     *("/proc", "/sys", "/dev", "/run", "/var/run", "/var/lib/dpkg"),
 )
 _OPEN = ("/dev/shm",)
-_CAP_DAC_OVERRIDE = 1
+_CAPS_PAST_MODES = 0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def user_of(real: Path, pid: int | None) -> User:
     except OSError as error:
         raise BackendError(f"the rights of process {pid} cannot be read: {error.strerror}") from None
     rows = dict(line.split(":", 1) for line in lines)
-    mighty = bool(int(rows["CapEff"], 16) >> _CAP_DAC_OVERRIDE & 1)
+    mighty = bool(int(rows["CapEff"], 16) & _CAPS_PAST_MODES)
     groups = tuple(map(int, rows["Groups"].split()))
     return User(int(rows["Uid"].split()[3]), int(rows["Gid"].split()[3]), groups, mighty)
 
