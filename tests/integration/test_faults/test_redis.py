@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import subprocess
 import sys
 import time
@@ -138,6 +140,23 @@ def test_pause(target: Server, commands: str, used: bool) -> None:
     if load is not None:
         until(lambda: load.ok, "the load goes on")
         load.stop()
+
+
+def test_nothing_slips_through_between_two_slices(target: Server) -> None:
+    rig = Rig(target.url, "redis_pause")
+    rig.inject()
+    clients = [socket.create_connection(("127.0.0.1", target.port)) for _ in range(20)]
+    for client in clients:
+        client.sendall(b"INCR waited\r\n")
+    answered, _, _ = select.select(clients, [], [], 1.5)
+    assert answered == []
+    rig.revert()
+    for client in clients:
+        client.settimeout(5)
+        assert client.recv(100).startswith(b":"), "what waited is done, none of it is lost"
+        client.close()
+    with target.client() as asking:
+        assert asking.get("waited") == b"20"
 
 
 def test_reads_are_answered_while_writing_is_paused(valkey: Server) -> None:
