@@ -18,12 +18,12 @@ from chaos_locust.backends import files_change, files_kept
 from chaos_locust.backends.base import Effect, Reading, Undo, mark
 from chaos_locust.backends.files_access import Way, inject_access, left_changed, prepare_access, revert_access
 from chaos_locust.backends.files_effect import files_effect
-from chaos_locust.backends.files_held import Holders, living
+from chaos_locust.backends.files_held import Holders, held_again, living
 from chaos_locust.backends.files_look import calls_of, is_mapped, look, look_at_trace, tracers
 from chaos_locust.backends.files_place import resolved, user_of
 from chaos_locust.backends.files_preflight import files_problems
 from chaos_locust.backends.files_touch import Touches
-from chaos_locust.backends.files_trace import tracer_arguments, watched_processes
+from chaos_locust.backends.files_trace import trace_details, tracer_arguments, watched_processes
 from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.errors import BackendError, ProbeError, Problem
 from chaos_locust.faults.base import Fault
@@ -33,8 +33,6 @@ from chaos_locust.faults.files import (
     FileCorrupt,
     FileTruncate,
     Inodes,
-    IoError,
-    SlowIo,
     Traced,
 )
 from chaos_locust.plan.model import Plan
@@ -153,7 +151,7 @@ class FilesBackend:
             return []
         found = []
         for pid, arguments in living().items():
-            found.append(_held_again(pid, arguments))
+            found.append(held_again(self.name, pid, arguments))
         found += files_kept.all_kept()
         if not place:
             return list({undo["mark"]: undo for undo in found}.values())
@@ -183,7 +181,9 @@ class FilesBackend:
             processes = watched_processes(target.pidfile)
             holder = ["trace", *tracer_arguments(fault, path, [process.pid for process in processes])]
             return (
-                undo | _details(fault) | {"holder": holder, "processes": [asdict(each) for each in processes]}
+                undo
+                | trace_details(fault)
+                | {"holder": holder, "processes": [asdict(each) for each in processes]}
             )
         files_kept.check_free(path, undo["mark"])
         undo |= {"kept": str(files_kept.kept_folder())} | files_change.identity(path)
@@ -276,28 +276,6 @@ def _pid(target: Target) -> int | None:
     if identify(pid) is None:
         raise BackendError(f"no process has the pid {pid} of {target.pidfile}")
     return pid
-
-
-def _details(fault: Traced) -> Undo:
-    if isinstance(fault, SlowIo):
-        return {"latency_s": fault.latency_s}
-    assert isinstance(fault, IoError)
-    return {"error": fault.error}
-
-
-def _held_again(pid: int, arguments: list[str]) -> Undo:
-    """The Undo of a holder, or of a tracer whose holder is gone, as far as its arguments tell it."""
-    kinds = {"disk": "disk_full", "inodes": "inodes"}
-    told = arguments[1] if len(arguments) > 1 else ""
-    path = arguments[2] if told in kinds else f"process {pid}"
-    return {
-        "backend": FilesBackend.name,
-        "kind": kinds.get(told, "io_error"),
-        "mark": arguments[0],
-        "path": path,
-        "pid": None,
-        "processes": [],
-    }
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_locust.backends import files_holder
-from chaos_locust.backends.base import MARK
+from chaos_locust.backends.base import MARK, Undo
 from chaos_locust.errors import BackendError
 from chaos_locust.probes.process import command_line, identify
 
@@ -128,3 +128,18 @@ def _kill(pid: int, mark: str) -> None:
         raise BackendError(f"process {pid} ({mark}) belongs to another user: no right to end it") from None
     finally:
         os.close(descriptor)
+
+
+def held_again(backend: str, pid: int, arguments: list[str]) -> Undo:
+    """The Undo of a holder, or of a tracer whose holder is gone, as far as its arguments tell it."""
+    kinds = {"disk": "disk_full", "inodes": "inodes"}
+    told = arguments[1] if len(arguments) > 1 else ""
+    path = arguments[2] if told in kinds else f"process {pid}"
+    return {
+        "backend": backend,
+        "kind": kinds.get(told, "io_error"),
+        "mark": arguments[0],
+        "path": path,
+        "pid": None,
+        "processes": [],
+    }

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from chaos_locust.backends.base import Undo
 from chaos_locust.backends.files_place import files_in
 from chaos_locust.backends.process_use import resolve
 from chaos_locust.errors import BackendError
@@ -53,3 +54,11 @@ def tracer_arguments(fault: Traced, path: Path, pids: Sequence[int]) -> list[str
     chosen = [word for name in files for word in ("-P", str(name))]
     attached = [word for pid in pids for word in ("-p", str(pid))]
     return [strace, "-f", "-q", "-q", "-T", "-s", "0", *rules, *chosen, *attached]
+
+
+def trace_details(fault: Traced) -> Undo:
+    """What of the fault an Undo has, to tell its effect by."""
+    if isinstance(fault, SlowIo):
+        return {"latency_s": fault.latency_s}
+    assert isinstance(fault, IoError)
+    return {"error": fault.error}
