@@ -23,6 +23,7 @@ def check(
 ) -> None:
     """Show every problem of a plan, its steps and faults with their times, and what they would touch."""
     from chaos_locust.backends.preflight import preflight
+    from chaos_locust.leases.claims import refuse_taken
 
     document = load_plan(plan, os.environ)
     checked = check_plan(document)
@@ -30,5 +31,6 @@ def check(
     if checked.problems:
         raise InvalidPlan(checked.problems)
     if not offline:
+        refuse_taken(document, os.environ)
         preflight(document, results)
         typer.echo("Everything that the plan needs is there.")

@@ -11,12 +11,14 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from chaos_locust.errors import LeaseError
+from chaos_locust.backends.state import leases_folder
+from chaos_locust.errors import LeaseError, PreflightFailed, Problem
 from chaos_locust.leases.audit import who
+from chaos_locust.leases.held import myself
 from chaos_locust.leases.store import LOCK_LIMIT_S, LeaseStore, pid_space
 from chaos_locust.leases.things import Thing, meet, things_of
 from chaos_locust.plan.model import Plan
@@ -64,15 +66,18 @@ class Claims:
         wanted = things_of(plan)
         made = Claim(run_id, owner, who(), str(folder.absolute()), plan.timeout_s, tuple(wanted), pid_space())
         with self._locked():
-            taken = [
-                line
-                for other in self.read()
-                if (other.owner != owner or other.over) and (line := self._conflict(wanted, other))
-            ]
-            if taken:
-                raise LeaseError("\n".join(taken))
+            if taken := self.conflicts(wanted, owner):
+                raise LeaseError("\n".join(map(str, taken)))
             self._write(made)
         return made
+
+    def conflicts(self, wanted: Mapping[Thing, str], owner: ProcessId) -> list[Problem]:
+        """A problem for each run of another process that is at work on the same."""
+        found = []
+        for other in self.read():
+            if other.owner != owner or other.over:
+                found += _conflict(wanted, other)
+        return found
 
     def release(self, claim: Claim, clean: bool) -> None:
         """The run is over; what is not clean stays claimed until its leases are gone."""
@@ -99,16 +104,6 @@ class Claims:
             else:
                 path.unlink(missing_ok=True)
         return found
-
-    def _conflict(self, wanted: dict[Thing, str], other: Claim) -> str:
-        for thing, target in wanted.items():
-            if any(meet(thing, its) for its in other.things):
-                what = f"targets.{target}: {thing[0]} {thing[1]}"
-                whose = f"run {other.run_id} (process {other.owner.pid}, {other.who}, {other.folder})"
-                if other.is_alive:
-                    return f"{what} is in the hands of {whose}; wait for it or end it: chaos-locust abort"
-                return f"{what} may still have faults of {whose}, which died; run chaos-locust cleanup first"
-        return ""
 
     def _write(self, claim: Claim) -> None:
         path = self._path(claim.run_id)
@@ -147,6 +142,28 @@ class Claims:
             yield
         finally:
             os.close(descriptor)
+
+
+def refuse_taken(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raises PreflightFailed when another run is at work on a target of the plan."""
+    if not plan.faults:
+        return
+    claims = Claims(LeaseStore(leases_folder(environ)))
+    if problems := claims.conflicts(things_of(plan), myself()):
+        raise PreflightFailed(problems)
+
+
+def _conflict(wanted: Mapping[Thing, str], other: Claim) -> list[Problem]:
+    for thing, target in wanted.items():
+        if not any(meet(thing, its) for its in other.things):
+            continue
+        whose = f"run {other.run_id} (process {other.owner.pid}, {other.who}, {other.folder})"
+        if other.is_alive:
+            what = f"is in the hands of {whose}; wait for it, or end it: chaos-locust abort {other.run_id}"
+        else:
+            what = f"may still have faults of {whose}, which died; run chaos-locust cleanup first"
+        return [Problem(f"targets.{target}", f"{thing[0]} {thing[1]} {what}")]
+    return []
 
 
 def _from_json(path: Path) -> Claim:

@@ -68,6 +68,7 @@ class Keeper:
         self._active_s = 0.0
         self._before: list[Reading] = []
         self._during: list[Reading] = []
+        self._not_renewed = ""  # why, as it was told last
         self._told_effect: tuple[Any, ...] | None = None
         self._stirred = threading.Event()
         self._ended = threading.Event()
@@ -226,7 +227,9 @@ class Keeper:
         except Superseded:
             self.taken = True
         except LeaseError as error:
-            self._emit("note", detail=f"{error}; it is not renewed")
+            if str(error) != self._not_renewed:
+                self._not_renewed = str(error)
+                self._emit("note", detail=f"{error}; it is not renewed")
 
     def _forget(self) -> None:
         try:

@@ -11,6 +11,7 @@ from locust.env import Environment
 
 from chaos_locust.backends.preflight import preflight
 from chaos_locust.errors import InvalidPlan, PreflightFailed, Problem
+from chaos_locust.leases.claims import refuse_taken
 from chaos_locust.locust_plugin.shapes import LoadShape
 from chaos_locust.plan.check import check_plan
 from chaos_locust.plan.documents import load_plan
@@ -40,6 +41,7 @@ def checked_plan(environment: Environment) -> Plan:
         logger.warning("%s", warning)
     if checked.problems:
         raise InvalidPlan(checked.problems)
+    refuse_taken(plan, os.environ)
     preflight(plan, Path(environment.parsed_options.chaos_results))
     return plan
 

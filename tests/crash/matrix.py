@@ -9,6 +9,7 @@ or else `chaos-locust cleanup` was done, and a second cleanup found nothing.
 from __future__ import annotations
 
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +25,9 @@ from chaos_locust.faults.registry import KINDS
 from .cell import NotHere
 from .kinds import CELLS
 from .play import POINTS, VICTIMS, Played, Point, Victim, play
+
+LIMIT_S = 240
+"""Of one cell, with the making of its target and its removal."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def cells_of(kind: str) -> list[tuple[str, Victim, Point]]:
 
 def one(kind: str, victim: Victim, point: Point, seed: str) -> Outcome:
     """Plays a cell; also what fails in it is an outcome."""
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT_S)
     try:
         with CELLS[kind]() as case:
             played = play(kind, case, victim, point, random.Random(f"{seed} {kind} {victim} {point}"))
@@ -53,7 +59,14 @@ def one(kind: str, victim: Victim, point: Point, seed: str) -> Outcome:
         return Outcome(kind, victim, point, "not here", str(error))
     except Exception as error:
         return Outcome(kind, victim, point, "FAILED", f"{type(error).__name__}: {error}")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
     return _outcome(kind, victim, point, played)
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"the cell, or the removal of its target, takes longer than {LIMIT_S} s")
 
 
 def _outcome(kind: str, victim: Victim, point: Point, played: Played) -> Outcome:

@@ -139,6 +139,9 @@ class World:
                     found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
         return found
 
+    def leases(self) -> list[str]:
+        return [path.name for path in (self.folder / "state").glob("chaos-locust/leases/*")]
+
     def cleanup(self) -> tuple[int, str]:
         """Exit code and output of the command."""
         done = subprocess.run(
@@ -213,6 +216,7 @@ def _play(world: World, case: Case, victim: Victim, stop: str, lease_s: float, r
     code, told = world.cleanup()
     found.expect((code, told) == (0, "Nothing to undo."), f"the last cleanup: {code}, {told}")
     found.expect(not case.left(), f"left in the end: {case.left()}")
+    found.expect(not world.leases(), f"leases left: {world.leases()}")
     found.expect(until(lambda: not world.processes(), 5.0), f"still running: {world.processes()}")
     return found
 
