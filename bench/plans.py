@@ -54,6 +54,12 @@ ROWS = (
     Row("redis-refuse-writes", "cache-required", "during no-writes"),
     Row("redis-out-of-memory", "cache-required", "during no-memory"),
     Row("redis-disconnect", "connects-once", "during cache-disconnects"),
+    Row("jwks-unavailable", "drops-keys", "during keys-lost"),
+    Row("jwks-slow", "drops-keys", "during keys-slow"),
+    Row("jwks-corrupted", "drops-keys", "during keys-broken"),
+    Row("jwks-rotated", "stale-keys", "after keys-rotated"),
+    Row("jwks-wrong-key-id", "stale-keys", "after keys-renamed"),
+    Row("identity-attacks", "unchecked-tokens", "must be refused"),
 )
 
 
