@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,12 @@ from chaos_locust.faults.postgres import PostgresLockRow, PostgresLockTable, Pos
 
 _READS = ("ACCESS SHARE",)
 _CHANGES = ("ROW SHARE", "ROW EXCLUSIVE")
+_TAKEN_S = 5.0
+_LOOK_AGAIN_S = 0.01
+_IS_TAKEN = (
+    "SELECT 1 FROM pg_catalog.pg_locks WHERE pid = %s AND relation = %s::bigint::oid AND granted"
+    " AND mode = 'AccessExclusiveLock'"
+)
 _BETWEEN_S = 0.001
 """The sessions that waited go on as soon as the lock is let go; nobody need be given time."""
 LOGINS = "pg_catalog.pg_authid"
@@ -124,9 +131,14 @@ class Pulses(Sessions):
             held.counts["pulses"] += 1
             held.counts["waited"] += max(0, found[0] - own)
 
-        first = make()
-        step(first)
-        held.repeat(make, step, _BETWEEN_S, first)
+        with server.session() as looking:
+            first = make()
+            held.repeat(make, step, _BETWEEN_S, first)
+            deadline_s = time.monotonic() + _TAKEN_S
+            while not looking.one(_IS_TAKEN, first.pid, undo["oid"]):
+                if time.monotonic() > deadline_s or held.error:
+                    raise BackendError(held.error or f"the lock on {undo['table']} is not to be had")
+                time.sleep(_LOOK_AGAIN_S)
 
     def look(self, server: Server, session: Session, fault: Any, undo: Undo, held: Held) -> Reading:
         pulses = held.counts["pulses"]

@@ -1,7 +1,6 @@
 """Faults on a PostgreSQL server (13 or newer), done by its own protocol.
 
-The target's `postgres` is the URL of the server itself, not of a pooler: postgresql://role@host:port/database.
-What a fault does, it does to that database, unless it says otherwise.
+The target's `postgres` is the URL of the server itself, not of a pooler. What is done is done to its database.
 """
 
 from __future__ import annotations
@@ -16,32 +15,26 @@ from chaos_locust.faults.base import Fault
 from chaos_locust.units import format_duration, format_size
 
 LEAST_WORK_MEM_BYTES = 64 * 1024
-LONGEST_DELAY_S = 30.0
-LEAST_EVERY_S = 0.1
 
 _DIES = "it is held by a session of the guardian: when that dies, the server ends it"
 _PUT_BACK = "the guardian puts the old value back, or `chaos-locust cleanup` does; a marked schema keeps it"
 
 
 def _short(value_s: float) -> float:
-    if value_s > LONGEST_DELAY_S:
-        limit = format_duration(LONGEST_DELAY_S)
-        raise ValueError(f"'{format_duration(value_s)}' is not allowed; give {limit} at most")
+    if value_s > 30:
+        raise ValueError(f"'{format_duration(value_s)}' is not allowed; give 30s at most")
     return value_s
 
 
 def _seldom(value_s: float) -> float:
-    if value_s < LEAST_EVERY_S:
-        limit = format_duration(LEAST_EVERY_S)
-        raise ValueError(f"'{format_duration(value_s)}' is not allowed; give {limit} or more")
+    if value_s < 0.1:
+        raise ValueError(f"'{format_duration(value_s)}' is not allowed; give 100ms or more")
     return value_s
 
 
 def _whole_milliseconds(value_s: float) -> float:
     if Decimal(repr(value_s)) * 1000 % 1:
-        raise ValueError(
-            f"'{format_duration(value_s)}' is finer than PostgreSQL goes; give whole milliseconds"
-        )
+        raise ValueError(f"'{format_duration(value_s)}' is too fine for PostgreSQL; give whole milliseconds")
     return value_s
 
 
@@ -52,7 +45,7 @@ def _work_mem(value: int) -> int:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Table = Annotated[str, Field(min_length=1, description="a table, as SQL names it: orders, or shop.orders")]
+Delay = Annotated[PositiveSeconds, AfterValidator(_short)]
 Scope = Annotated[
     Literal["server", "database"],
     Field(
@@ -73,29 +66,28 @@ Mode = Literal[
 
 
 class PostgresFault(Fault):
-    """Base of the faults on a PostgreSQL server.
-
-    closes: while it acts nobody gets into the database, so nothing else could be undone in it.
-    tables: the table that it has locks on while it acts, if it does.
-    """
+    """closes: while it acts nobody gets into the database, so nothing else could be undone in it."""
 
     family: ClassVar[str] = "postgres"
     needs: ClassVar[tuple[str, ...]] = ("postgres",)
     closes: ClassVar[bool] = False
-
-    @property
-    def locked_table(self) -> str | None:
-        """The table that it locks while it acts or while it comes and goes."""
-        return None
 
     def clashes_with(self, other: Fault) -> str:
         if not isinstance(other, PostgresFault):
             return ""
         if self.closes:
             return "while a database refuses connections, nothing else can be undone in it"
-        if self.locked_table is not None:
-            same = self.locked_table == other.locked_table
-            return f"both lock the table {self.locked_table}" if same else ""
+        return super().clashes_with(other)
+
+
+class TableFault(PostgresFault):
+    """Base of those that lock a table."""
+
+    table: Annotated[str, Field(min_length=1, description="a table, as SQL names it: orders, or shop.orders")]
+
+    def clashes_with(self, other: Fault) -> str:
+        if isinstance(other, TableFault):
+            return f"both lock the table {self.table}" if self.table == other.table else ""
         return super().clashes_with(other)
 
 
@@ -145,12 +137,10 @@ class PostgresSlowConnect(PostgresFault):
     undo: ClassVar[str] = f"{_DIES} after delay at most, since each lock is one statement with an end"
     effect_text: ClassVar[str] = "the lock is held most of the time, and connections waited for it"
 
-    delay_s: Annotated[PositiveSeconds, AfterValidator(_short)] = Field(
-        alias="delay", description="at most 30s; a client that waits less gives up"
-    )
+    delay_s: Delay = Field(alias="delay", description="at most 30s; a client that waits less gives up")
 
 
-class PostgresSlowQueries(PostgresFault):
+class PostgresSlowQueries(TableFault):
     """The table is locked for `delay`, again and again, by one statement each: so each statement that touches
     it, reading or writing, of whatever role, waits up to `delay`, half of it in the mean."""
 
@@ -159,17 +149,10 @@ class PostgresSlowQueries(PostgresFault):
     undo: ClassVar[str] = f"{_DIES} after delay at most, since each lock is one statement with an end"
     effect_text: ClassVar[str] = "the lock is held most of the time, and statements of others waited for it"
 
-    table: Table
-    delay_s: Annotated[PositiveSeconds, AfterValidator(_short)] = Field(
-        alias="delay", description="at most 30s"
-    )
-
-    @property
-    def locked_table(self) -> str | None:
-        return self.table
+    delay_s: Delay = Field(alias="delay", description="at most 30s")
 
 
-class PostgresLockTable(PostgresFault):
+class PostgresLockTable(TableFault):
     """LOCK TABLE in a transaction that stays open."""
 
     kind: ClassVar[str] = "postgres_lock_table"
@@ -177,17 +160,12 @@ class PostgresLockTable(PostgresFault):
     undo: ClassVar[str] = f"{_DIES}; 15 s after its time too (idle_in_transaction_session_timeout)"
     effect_text: ClassVar[str] = "the lock is granted to us (pg_locks), and sessions of others wait for it"
 
-    table: Table
     mode: Mode = Field(
         default="ACCESS EXCLUSIVE", description="of the lock; ACCESS EXCLUSIVE keeps readers waiting too"
     )
 
-    @property
-    def locked_table(self) -> str | None:
-        return self.table
 
-
-class PostgresLockRow(PostgresFault):
+class PostgresLockRow(TableFault):
     """SELECT ... FOR UPDATE of the row where `key` is `value`, in a transaction that stays open."""
 
     kind: ClassVar[str] = "postgres_lock_row"
@@ -195,13 +173,8 @@ class PostgresLockRow(PostgresFault):
     undo: ClassVar[str] = f"{_DIES}; 15 s after its time too (idle_in_transaction_session_timeout)"
     effect_text: ClassVar[str] = "others cannot lock the row, and sessions of others wait for it"
 
-    table: Table
     key: Text = Field(description="a column of the table that names one row")
     value: str | int = Field(description="of that column")
-
-    @property
-    def locked_table(self) -> str | None:
-        return self.table
 
 
 class PostgresTerminateBackends(PostgresFault):
@@ -281,7 +254,7 @@ class PostgresReadOnly(PostgresFault):
     scope: Scope = "server"
 
 
-class PostgresSerializationFailures(PostgresFault):
+class PostgresSerializationFailures(TableFault):
     """A share of the statements that write to the table fail with SQLSTATE 40001, as they may under
     repeatable read or serializable; by a marked trigger."""
 
@@ -293,12 +266,7 @@ class PostgresSerializationFailures(PostgresFault):
     )
     effect_text: ClassVar[str] = "the trigger is there, and it counted statements of the load that it failed"
 
-    table: Table
     share: Share = Field(description="of the statements, drawn for each of them")
-
-    @property
-    def locked_table(self) -> str | None:
-        return self.table
 
 
 class PostgresReplicationLag(PostgresFault):

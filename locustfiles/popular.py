@@ -1,0 +1,45 @@
+"""Shoppers of the demo shop, many of whom order the same product.
+
+locust -f locustfiles/popular.py --headless --chaos-plan locustfiles/plans/postgres-lock-row.yaml
+"""
+
+import random
+
+from gevent.lock import Semaphore
+from locust import FastHttpUser, between, task
+
+import chaos_locust
+
+chaos_locust.register()
+
+POPULAR = 7
+
+
+class Shopper(FastHttpUser):
+    wait_time = between(0.5, 1.5)  # only in closed workloads: with a rate, the schedule decides
+
+    _token = ""
+    _logging_in = Semaphore()
+
+    def on_start(self) -> None:
+        with self._logging_in:  # one login serves all shoppers of a worker
+            if not Shopper._token:
+                reply = self.client.post("/login", json={"user": "alice", "password": "wonderland"})
+                Shopper._token = reply.json()["token"] if reply.ok else ""
+
+    @task(60)
+    def browse(self) -> None:
+        self.client.get("/products")
+
+    @task(5)
+    def order_the_popular_one(self) -> None:
+        self.order(POPULAR, "/orders of product 7")
+
+    @task(35)
+    def order_another(self) -> None:
+        self.order(random.randint(POPULAR + 1, 50), "/orders of others")
+
+    def order(self, product_id: int, name: str) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        basket = {"product_id": product_id, "quantity": 1}
+        self.client.post("/orders", json=basket, headers=headers, name=name)
