@@ -1,6 +1,6 @@
 """Faults on a PostgreSQL server (13 or newer), done by its own protocol.
 
-The target's `postgres` is the URL of the server itself, not of a pooler. What is done is done to its database.
+The target's `postgres` is the URL of the server itself, not of a pooler; it is done to its database.
 """
 
 from __future__ import annotations
