@@ -90,10 +90,11 @@ class ProcessBackend:
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
         victim, storm = ProcessId(**undo["process"]), self._storms.get(undo["mark"])
-        if storm is not None:
-            victim = storm.current() or victim
-        reading = use_reading(self._watch, victim, undo["link"])
-        return reading | {"killed": storm.killed if storm is not None else 0}
+        if storm is None:
+            return use_reading(self._watch, victim, undo["link"]) | {"killed": 0}
+        reading = use_reading(self._watch, storm.current() or victim, undo["link"], storm.ports)
+        storm.ports |= set(reading["ports"])
+        return reading | {"killed": storm.killed}
 
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return process_effect(fault, before, during)

@@ -60,15 +60,20 @@ class Holders:
             self._mine[mark] = holder
 
     def wait_for(self, mark: str, word: str, limit_s: float) -> None:
-        """Until it has told `word`. Raises BackendError when it could not do its job, or not in time."""
+        """Until it has told `word`. Raises BackendError when it could not do its job, or tells nothing new
+        for so long."""
+        told: dict[str, Any] = {}
         give_up_s = time.monotonic() + limit_s
-        while not self.told(mark).get(word):
+        while not told.get(word):
             holder = self._mine[mark]
             assert holder.stdout is not None
-            if holder.poll() is not None and not self.told(mark).get(word):
-                raise BackendError(self.told(mark).get("error") or f"process {mark} ended at once")
+            ended, news = holder.poll() is not None, self.told(mark)
+            if ended and not news.get(word):
+                raise BackendError(news.get("error") or f"process {mark} ended at once")
+            if news != told:
+                told, give_up_s = news, time.monotonic() + limit_s
             if time.monotonic() > give_up_s:
-                raise BackendError(f"process {mark} is not ready after {limit_s:g} s")
+                raise BackendError(f"process {mark} tells nothing for {limit_s:g} s")
             select.select([holder.stdout], [], [], _LOOK_AGAIN_S * 10)
 
     def told(self, mark: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import signal
 
 from chaos_locust.backends.process_signals import kill
 from chaos_locust.backends.process_use import resolve
-from chaos_locust.errors import BackendError
+from chaos_locust.errors import BackendError, ProbeError
 from chaos_locust.faults.process import RestartStorm
-from chaos_locust.probes.process import ProcessId, command_line
+from chaos_locust.probes.process import ProcessId, command_line, listening_ports
 
 
 class Storm:
@@ -16,6 +16,7 @@ class Storm:
 
     def __init__(self, fault: RestartStorm, pidfile: str, first: ProcessId) -> None:
         self.killed = 0
+        self.ports = _ports(first)  # it is seldom seen while it listens
         self._fault, self._pidfile = fault, pidfile
         self._arguments = command_line(first.pid)
         self._last, self._last_s = first, 0.0
@@ -45,3 +46,10 @@ class Storm:
     def _kill(self, victim: ProcessId) -> None:
         kill(victim, signal.Signals[f"SIG{self._fault.signal}"])
         self.killed += 1
+
+
+def _ports(first: ProcessId) -> set[int]:
+    try:
+        return listening_ports(first.pid)
+    except ProbeError:
+        return set()

@@ -1,9 +1,9 @@
 """Undoes what was done to a process, from the data of its Undo. Standard library alone, so that the holder,
 which has to start quickly, does it as the backends do.
 
-Actions: `nothing`; `hold`: it ends with its holder; `continue`; `cgroup`: {folder, version, controller},
-removes a cgroup of ours; `memory`: {folder, file, before, ours}, puts the limit of a cgroup back;
-`descriptors`: {limits}.
+Actions: `nothing`; `hold`: it ends with its holder; `continue`; `cgroup`: {folder, version, controller,
+turn_off: whether that was turned on for us}, removes a cgroup of ours; `memory`: {folder, file, before,
+ours}, puts the limit of a cgroup back; `descriptors`: {limits}.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def undo_action(undo: Mapping[str, Any]) -> None:
         case "cgroup":
             child = Path(undo["folder"])
             remove_child(child)
-            turn_off(Cgroup(child.parent, undo["version"], undo["controller"]))
+            if undo["turn_off"]:
+                turn_off(Cgroup(child.parent, undo["version"], undo["controller"]))
         case "memory" if not _is_limit_back(undo):
             try:
                 (Path(undo["folder"]) / undo["file"]).write_text(undo["before"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,14 @@ def link_before(run_id: str, plan: Plan, target: Target) -> dict[str, str] | Non
     return {"api": plan.proxy_api, "proxy": target.proxy or made_proxy(run_id, target)}
 
 
-def use_reading(watch: LinkWatch, victim: ProcessId, link: dict[str, str] | None) -> Reading:
+def use_reading(
+    watch: LinkWatch, victim: ProcessId, link: dict[str, str] | None, known_ports: Iterable[int] = ()
+) -> Reading:
     """What `process_use` compares: {at_s, pid, state (None: gone), ports: TCP ports it listens on, received:
     bytes so far, connections: new ones so far, own: (bytes, connections) of our hellos on all links, link: a
     reading of the proxy before it or None, cpu_s: CPU time so far, with its children's, error}. Never raises.
+
+    known_ports: those it is known to listen on when it is there.
     """
     reading: Reading = {
         "at_s": time.monotonic(),
@@ -75,8 +79,13 @@ def use_reading(watch: LinkWatch, victim: ProcessId, link: dict[str, str] | None
         "cpu_s": cpu_s(tree(victim.pid)) if victim.state else None,
         "error": "",
     }
+    ports = set(known_ports)
     try:
-        for port in sorted(listening_ports(victim.pid)):
+        ports |= listening_ports(victim.pid)
+    except ProbeError as error:
+        reading["error"] = str(error)
+    try:
+        for port in sorted(ports):
             reading["ports"].append(port)
             use = watch.ports.count(port)
             reading["received"] += use.received

@@ -118,6 +118,8 @@ class ResourcesBackend:
                 "folder": str(cgroup.folder),
                 "version": cgroup.version,
                 "controller": cgroup.controller,
+                # Who turned it on is not known; below a cgroup with processes it was hardly anybody else.
+                "turn_off": (cgroup.folder.parent / "cgroup.type").exists(),
             }
         for name, job in living().values():
             undo = job.get("undo", {"backend": self.name, "action": "hold", "mark": name})

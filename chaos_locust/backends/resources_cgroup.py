@@ -121,8 +121,17 @@ def remove_child(child: Path) -> None:
             time.sleep(_LOOK_AGAIN_S)
 
 
+def is_turned_on_for_us(own: Cgroup, prefix: str) -> bool:
+    """Whether the controller has to be turned on below it, or was so by other runs of ours: `turn_off`."""
+    children = _children(own.folder)
+    off = own.controller not in _words(own.folder / "cgroup.subtree_control")
+    return own.version == 2 and (
+        off or (bool(children) and all(name.startswith(prefix) for name in children))
+    )
+
+
 def turn_off(own: Cgroup) -> None:
-    """The controller below a cgroup of version 2 that has no children any more, where that means nothing."""
+    """The controller below a cgroup of version 2, unless it has other children."""
     control = own.folder / "cgroup.subtree_control"
     if own.version == 2 and own.folder.exists() and not _children(own.folder):
         with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ from chaos_locust.backends.resources_cgroup import (
     check_child,
     check_writable,
     figures,
+    is_turned_on_for_us,
     make_child,
     number,
 )
@@ -185,8 +186,13 @@ def _own_cgroup(victim: ProcessId, controller: str) -> Cgroup:
 
 
 def _child_undo(own: Cgroup, mark: str) -> Undo:
-    child = own.folder / mark
-    return {"action": "cgroup", "folder": str(child), "version": own.version, "controller": own.controller}
+    return {
+        "action": "cgroup",
+        "folder": str(own.folder / mark),
+        "version": own.version,
+        "controller": own.controller,
+        "turn_off": is_turned_on_for_us(own, MARK),
+    }
 
 
 def _cores_allowed(own: Cgroup) -> float | None:

@@ -19,7 +19,6 @@ from chaos_locust.probes.process_tree import cpu_s, tree
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _READY_LIMIT_S = 5.0
 _LATE_S = 0.5
-_TAKEN_EACH_S = 200_000_000
 _IDLE = slice(3, 5)  # of a line of /proc/stat: idle, iowait
 
 
@@ -81,9 +80,7 @@ class Memory:
         job = {"bytes": size, "rate": rate, "procs": room.procs}
         self._begun[undo["mark"]] = size, time.monotonic()
         self._holders.start(undo["mark"], fault.duration_s + MARGIN_S, job)
-        self._holders.wait_for(
-            undo["mark"], "held" if rate else "ready", _READY_LIMIT_S + size / _TAKEN_EACH_S
-        )
+        self._holders.wait_for(undo["mark"], "held" if rate else "ready", _READY_LIMIT_S)
 
     def read(self, fault: MemoryPressure | MemoryLeak, undo: Undo) -> Reading:
         size, begun_s = self._begun.get(undo["mark"], (0, 0.0))

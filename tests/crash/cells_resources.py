@@ -35,10 +35,16 @@ def is_unified() -> bool:
 
 
 def writable(controller: str) -> None:
-    """Raises NotHere where no cgroup can be made."""
+    """Raises NotHere where no cgroup with a limit can be made."""
     base = _CGROUPS if is_unified() else _CGROUPS / controller
     if not os.access(base, os.W_OK) or not os.access(base / "cgroup.procs", os.W_OK):
         raise NotHere(f"{base} is not writable; needs root and a writable /sys/fs/cgroup")
+    if controller == "memory" and is_unified() and controller not in _enabled():
+        raise NotHere(f"the controller {controller} is off below {base}")
+
+
+def _enabled() -> list[str]:
+    return (_CGROUPS / "cgroup.subtree_control").read_text().split()
 
 
 @contextmanager
@@ -51,8 +57,6 @@ def own_cgroup(pid: int) -> Iterator[None]:
     place.mkdir()
     try:
         (place / "cgroup.procs").write_text(str(pid))
-        if not (place / "memory.max").exists():
-            raise NotHere("the controllers cpu and memory are off below /sys/fs/cgroup")
         yield
     finally:
         for member in (place / "cgroup.procs").read_text().split():

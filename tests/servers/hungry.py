@@ -8,6 +8,7 @@ listens. Supervised: it is started anew whenever it has ended.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import http.server
 import os
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _BUSY = """
 import os
 parent = os.getppid()
@@ -81,19 +83,13 @@ class Server(http.server.HTTPServer):
 
 
 def supervise(*arguments: str) -> None:
-    """Runs it, and again whenever it has ended, until this process is told to end."""
-    child: subprocess.Popen[bytes] | None = None
+    """Runs it, and again whenever it has ended; it dies with this process."""
 
-    def end(*_: object) -> None:
-        if child is not None:
-            child.kill()
-            child.wait()
-        sys.exit(0)
+    def die_with_us() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    signal.signal(signal.SIGTERM, end)
     while True:
-        child = subprocess.Popen([sys.executable, __file__, *arguments])
-        child.wait()
+        subprocess.Popen([sys.executable, __file__, *arguments], preexec_fn=die_with_us).wait()
 
 
 class Hungry:
@@ -163,10 +159,7 @@ def hungry(supervised: bool = False) -> Iterator[Hungry]:
         until(server.answers, "the server answers")
         yield server
     finally:
-        if supervised:
-            process.terminate()
-        else:
-            process.kill()
+        process.kill()
         process.wait()
         shutil.rmtree(folder)
 

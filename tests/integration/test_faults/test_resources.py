@@ -22,7 +22,16 @@ from chaos_locust.errors import BackendError
 from chaos_locust.plan.model import Plan
 from tests.crash.cell import NotHere
 from tests.crash.cells_process import holders
-from tests.crash.cells_resources import CELLS, Limits, open_files_limit, own_cgroup, resident_mb, writable
+from tests.crash.cells_resources import (
+    CELLS,
+    Limits,
+    cgroups,
+    is_unified,
+    open_files_limit,
+    own_cgroup,
+    resident_mb,
+    writable,
+)
 from tests.servers.hungry import Hungry, hungry, stat_of, until
 
 MEASURE_S = 2.0
@@ -89,7 +98,8 @@ class Rig:
         try:
             self.backend.inject(self.fault, undo)
             assert not other.verify(undo)
-            assert undo["mark"] in [found["mark"] for found in other.scan("")]
+            # A process that was just started shows its arguments a moment later.
+            until(lambda: undo["mark"] in [each["mark"] for each in other.scan("")], "its mark is found")
             yield undo
         finally:
             other.revert(undo)
@@ -204,19 +214,19 @@ def test_memory_pressure_up_to_a_level(server: Hungry) -> None:
 @contextmanager
 def limited_memory(server: Hungry, limit: int) -> Iterator[Callable[[], int]]:
     """The server in a cgroup with a limit; yields what reads how much of it is used."""
-    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    lines = Path(f"/proc/{server.pid}/cgroup").read_text().splitlines()
-    path = next(
-        path for _, names, path in (x.split(":", 2) for x in lines) if names == "memory" * (not unified)
-    )
-    home = Path("/sys/fs/cgroup", *([] if unified else ["memory"])) / path.lstrip("/")
+    if is_unified():
+        with own_cgroup(server.pid):
+            (place,) = cgroups(server.pid)
+            (place / "memory.max").write_text(str(limit))
+            yield lambda: int((place / "memory.current").read_text())
+        return
+    home = next(folder for folder in cgroups(server.pid) if (folder / "memory.limit_in_bytes").exists())
     place = home / f"tests-{server.pid}"
     place.mkdir()
     try:
-        (place / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(limit))
+        (place / "memory.limit_in_bytes").write_text(str(limit))
         (place / "cgroup.procs").write_text(str(server.pid))
-        file = place / ("memory.current" if unified else "memory.usage_in_bytes")
-        yield lambda: int(file.read_text())
+        yield lambda: int((place / "memory.usage_in_bytes").read_text())
     finally:
         (home / "cgroup.procs").write_text(str(server.pid))
         until(lambda: not (place / "cgroup.procs").read_text(), "the test's cgroup is empty")
