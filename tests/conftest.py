@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine must not make a test fail: no example has a time limit.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 SKIPS = Path(__file__).with_name("skips.toml")
 

@@ -84,7 +84,7 @@ def test_paths_that_overlap(one: str, other: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("need", "one", "other", "expected"),
     [
-        ("postgres", "postgres://a:secret@127.0.0.1/x", "postgresql://b@localhost:5432/y", True),
+        ("postgres", "postgres://a@127.0.0.1/x", "postgresql://b@localhost:5432/y", True),
         ("postgres", "postgres://127.0.0.1:5432/x", "postgres://127.0.0.1:5433/x", False),
         ("redis", "redis://127.0.0.1/0", "valkey://127.0.0.1:6379/1", True),
         ("redis", "redis://127.0.0.1:6380", "redis://127.0.0.1:6379", False),

@@ -6,15 +6,12 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos_locust.proxy.errors import ApiError
 from chaos_locust.proxy.gojson import Member, Scalar, Struct, decode, encode, float32
 from chaos_locust.proxy.gojson_scan import GoJsonError, Node, quote_char, scan
-
-# How long an example takes says nothing on a busy machine.
-unhurried = settings(deadline=None)
 
 SHAPE = Struct(
     "Thing",
@@ -45,21 +42,18 @@ JSON = st.recursive(
 )
 
 
-@unhurried
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
 def test_every_json_value_is_read(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     assert plain(scan(text.encode("utf-8", "surrogatepass"))) == value
 
 
-@unhurried
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(data):
     with suppress(GoJsonError):
         assert isinstance(scan(data), Node)
 
 
-@unhurried
 @given(JSON, st.floats(0, 1))
 def test_what_is_cut_off_is_refused(value, where):
     text = json.dumps([value]).encode()
@@ -155,7 +149,6 @@ def test_float32_has_a_largest_value():
     assert float32("1e39") is None
 
 
-@unhurried
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_float32_survives_writing_and_reading(value):
     assert float32(encode(value)) == value
@@ -167,7 +160,6 @@ def test_html_characters_are_escaped():
     )
 
 
-@unhurried
 @given(JSON.filter(lambda value: "." not in json.dumps(value) and "e" not in json.dumps(value)))
 def test_what_is_written_means_the_same(value):
     assert json.loads(encode(value)) == value
