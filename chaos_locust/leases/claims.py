@@ -161,7 +161,7 @@ def _conflict(wanted: Mapping[Thing, str], other: Claim) -> list[Problem]:
         if other.is_alive:
             what = f"is in the hands of {whose}; wait for it, or end it: chaos-locust abort {other.run_id}"
         else:
-            what = f"may still have faults of {whose}, which died; run chaos-locust cleanup first"
+            what = f"may still have faults of {whose}, which is over; run chaos-locust cleanup first"
         return [Problem(f"targets.{target}", f"{thing[0]} {thing[1]} {what}")]
     return []
 

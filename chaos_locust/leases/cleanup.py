@@ -104,7 +104,12 @@ class _Cleanup:
             backend = self._backends.named(search.family)
             found = backend.scan(search.place)
             alive = Alive(self._store, Claims(self._store))  # read after what was found: leases come first
-        except (BackendError, LeaseError, ImportError) as error:
+        except ImportError as error:
+            if search.asked:  # else: what cannot be loaded here has done nothing from here
+                hint = f"pip install 'chaos-locust[{search.family}]'"
+                self.failed.append(f"{place}: {error}; {hint}")
+            return
+        except (BackendError, LeaseError) as error:
             if search.asked:
                 self.failed.append(f"{place}: {error}")
             elif search.place == "":

@@ -248,7 +248,7 @@ def test_a_target_that_a_dead_run_has_left_changed(
     run = inject(start_run(plan))
     kill_both(run)
     told = refusal(plan, tmp_path / "second", run.state)
-    assert "which died; run chaos-locust cleanup first" in told
+    assert "which is over; run chaos-locust cleanup first" in told
     process = command(run, "cleanup")
     assert process.wait(60) == 0
     assert refusal(plan, tmp_path / "third", run.state) == ""

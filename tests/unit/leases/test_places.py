@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos_locust.backends.registry import BUILT_IN
+from chaos_locust.backends.base import Backend
+from chaos_locust.backends.registry import BUILT_IN, Backends
 from chaos_locust.errors import BackendError, ChaosError
 from chaos_locust.leases.alive import Alive
 from chaos_locust.leases.claims import Claims
@@ -58,6 +59,22 @@ def test_what_is_no_place(place: str, tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_reached_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"redis://:\*\*\*@127.0.0.1:1"):
         cleanup(scan=False, places=["redis://:secret@127.0.0.1:1"], store=LeaseStore(tmp_path))
+
+
+def test_a_package_that_is_missing_matters_only_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(self: Backends, name: str) -> Backend:
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+    monkeypatch.setattr(Backends, "named", named)
+    told: list[str] = []
+    assert cleanup(scan=True, store=LeaseStore(tmp_path / "leases"), tell=told.append) == []
+    assert told == []
+    with pytest.raises(BackendError) as error:
+        cleanup(scan=False, places=["postgres://db"], store=LeaseStore(tmp_path / "leases"))
+    expected = "postgres://db: No module named 'psycopg'; pip install 'chaos-locust[postgres]'"
+    assert str(error.value) == expected
 
 
 def alive(folder: Path, undo: dict[str, object], deadline_s: float) -> Alive:
