@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ def one(kind: str, victim: Victim, point: Point, seed: str) -> Outcome:
     except NotHere as error:
         return Outcome(kind, victim, point, "not here", str(error))
     except Exception as error:
-        return Outcome(kind, victim, point, "FAILED", f"{type(error).__name__}: {error}")
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "crash" in frame.filename]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "elsewhere"
+        return Outcome(kind, victim, point, "FAILED", f"{type(error).__name__} at {where}: {error}")
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
