@@ -6,9 +6,10 @@ from typing import Any
 
 from chaos_locust.backends.base import Reading
 from chaos_locust.backends.process_effect import process_effect
-from chaos_locust.faults.process import Kill, Pause
+from chaos_locust.faults.process import Kill, Pause, RestartStorm
 
 KILL = Kill(name="it", target="web", at="1s")
+STORM = RestartStorm(name="it", target="web", at="1s", duration="9s", every="2s")
 PAUSE = Pause(name="it", target="web", at="1s", duration="3s")
 
 
@@ -42,3 +43,12 @@ def test_a_pause() -> None:
 def test_a_process_without_ports_cannot_be_judged() -> None:
     silent = reading("S", ports=[])
     assert process_effect(KILL, [silent, silent], [reading(None)]).use is None
+
+
+def test_a_storm_is_proved_by_a_second_kill() -> None:
+    once = reading("S", at_s=1.0, killed=1)
+    twice = process_effect(STORM, [], [once, reading(None, 90, ports=[80], at_s=3.0, killed=2)])
+    assert (twice.mechanism, twice.use) == (True, True)
+    assert twice.detail.startswith("killed 2 times and started anew 1 times, 90 bytes")
+    assert process_effect(STORM, [], [once, once | {"at_s": 2.5}]).mechanism is None, "one was due"
+    assert process_effect(STORM, [], [once, once | {"at_s": 9.0}]).mechanism is False
