@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-from chaos_locust.backends.base import Backend, Reading, Undo
+from chaos_locust.backends.base import Backend, Undo
 from chaos_locust.errors import BackendError, LeaseError
 from chaos_locust.faults.base import Fault
 from chaos_locust.leases.held import Held
+from chaos_locust.leases.proof import Proof
 from chaos_locust.leases.pulse import Pulse
 from chaos_locust.leases.recovery import GRACE_S
 from chaos_locust.leases.store import Superseded, boottime_s
@@ -24,8 +25,6 @@ from chaos_locust.plan.model import Plan
 TELL_DIRTY_S = 10.0
 """A fault that is not undone after this is told as dirty; it is tried further all the same."""
 READ_EVERY_S = 0.5
-FIRST_EFFECT_S = 3.0
-"""What was seen is told so long after the onset at the latest."""
 _LOOK_AGAIN_S = 0.1
 
 _ACTIONS = {
@@ -65,11 +64,8 @@ class Keeper:
         self._held, self._pulse, self._emit, self._audit = held, pulse, emit, audit
         self._lock = threading.Lock()
         self._undo: Undo | None = None
-        self._active_s = 0.0
-        self._before: list[Reading] = []
-        self._during: list[Reading] = []
+        self._proof = Proof(fault, backend, emit)
         self._not_renewed = ""  # why, as it was told last
-        self._told_effect: tuple[Any, ...] | None = None
         self._stirred = threading.Event()
         self._ended = threading.Event()
         self._observing = False
@@ -108,7 +104,7 @@ class Keeper:
                 if not self.fault.instant and not self._held.promises(undo):
                     self._held.write(undo, self._lease_s)
                 if not self._observing:  # what was before is a part of what proves the effect
-                    self._before.append(self._backend.observe(self.fault, undo))
+                    self._proof.look(undo, lambda: True)
                     self.deadline_s = boottime_s() + lease_s
                 if self._ended.is_set():
                     raise LeaseError("its end was asked for before it was injected")
@@ -124,7 +120,7 @@ class Keeper:
             except Exception as error:
                 self._take_back(error)
                 return
-            self._active_s = time.monotonic()
+            self._proof.active_s = time.monotonic()
             self.phase = "over" if self.fault.instant else "active"
             self._say("active")
         self.renew()
@@ -153,7 +149,7 @@ class Keeper:
                 assert self._undo is not None
                 self.phase = "undoing"
                 self._say("revert_asked", reason)
-                self._tell_effect(final=True)
+                self._proof.tell_all(self._undo)
                 self._undo_surely(self._undo, give_up_s, "reverted")
         finally:
             self._lock.release()
@@ -240,51 +236,33 @@ class Keeper:
     # -- watching ---------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
+        proof = self._proof
         while self.phase in ("waiting", "active") or self._wants_more_of_instant():
-            undo, active = self._undo, self._active_s
-            if undo is not None:
-                reading = self._backend.observe(self.fault, undo)
-                if self.phase != "undoing" and self._active_s == active:
-                    (self._during if active else self._before).append(reading)
+            if self._undo is not None:
+                proof.look(self._undo, lambda: self.phase != "undoing")
                 if self.phase == "active":
-                    self._tell_effect(final=False)
+                    proof.tell_soon()
             if not self._stirred.wait(READ_EVERY_S):
                 continue
             self._stirred.clear()
-        if self.fault.instant and self._active_s:
-            self._tell_effect(final=True)
+        if self.fault.instant and proof.active_s:
+            proof.tell_all()
 
     def _wants_more_of_instant(self) -> bool:
-        return self.fault.instant and self._active_s > 0 and not self._during
-
-    def _tell_effect(self, final: bool) -> None:
-        """Once as soon as it is proved, or after FIRST_EFFECT_S; and at the end what all readings say."""
-        effect = self._backend.effect(self.fault, self._before, self._during)
-        proved = effect.mechanism is True and effect.use is True
-        late = time.monotonic() - self._active_s >= FIRST_EFFECT_S
-        if not final and (self._told_effect is not None or not (proved or late)):
-            return
-        self._told_effect = (effect.mechanism, effect.use)
-        self._emit(
-            "effect",
-            fault=self.fault.name,
-            mechanism=effect.mechanism,
-            use=effect.use,
-            detail=effect.detail,
-            final=final,
-        )
+        return self.fault.instant and self._proof.active_s > 0 and not self._proof.seen_after
 
     def _ramp(self) -> None:
         """Brings a fault that changes with time along, until it ends."""
         if not self.fault.changes:
             return
         elapsed_s = 0.0
-        while not self._ended.wait(self.fault.next_change_s(elapsed_s) - (time.monotonic() - self._active_s)):
+        onset_s = self._proof.active_s
+        while not self._ended.wait(onset_s + self.fault.next_change_s(elapsed_s) - time.monotonic()):
             with self._lock:
                 if self.phase != "active":
                     return
                 assert self._undo is not None
-                elapsed_s = max(time.monotonic() - self._active_s, self.fault.next_change_s(elapsed_s))
+                elapsed_s = max(time.monotonic() - onset_s, self.fault.next_change_s(elapsed_s))
                 try:
                     self._backend.adjust(self.fault, self._undo, elapsed_s)
                 except BackendError as error:
