@@ -82,6 +82,7 @@ class World:
         plan = {"name": "crash", "targets": case.targets, "faults": [fault], **case.plan}
         spec = {"run_id": folder.name, "plan": plan, "folder": str(folder)}
         (folder / "spec.json").write_text(json.dumps(spec))
+        self._stands_still = False
         self.seen: list[dict[str, Any]] = []
         self._queue: queue.Queue[dict[str, Any]] = queue.Queue()
         self.run = subprocess.Popen(
@@ -122,11 +123,21 @@ class World:
         reached = until(lambda: (self.barrier / "reached").exists() or self.told("failed"))
         if not reached or self.told("failed"):
             raise AssertionError(f"the point was not reached: {self.seen}")
+        self._stands_still = True
 
     def go(self) -> None:
-        """Lets the guardian go on, where it lives."""
-        with contextlib.suppress(OSError):
-            os.close(os.open(self.barrier / "go", os.O_WRONLY | os.O_NONBLOCK))
+        """Lets the guardian go on, which lives, where it stands still."""
+
+        def opened() -> bool:
+            try:
+                os.close(os.open(self.barrier / "go", os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                return False  # it has not come to read yet
+            return True
+
+        if self._stands_still and not until(opened):
+            raise AssertionError("the guardian does not go on")
+        self._stands_still = False
 
     def processes(self) -> dict[int, str]:
         """Pid and command line of each of our processes that lives."""
