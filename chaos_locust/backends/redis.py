@@ -107,8 +107,7 @@ class RedisBackend:
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
         hold = self._holds.get(undo["mark"])
-        paused = isinstance(fault, RedisPause) and hold is not None
-        reading = read_redis(self._server(undo["url"]), fault, paused)
+        reading = read_redis(self._server(undo["url"]), fault)
         with self._lock:
             done = self._done[undo["mark"]] + (hold.cut if hold else 0)
         return reading | {"done": done, "samples": hold.samples if hold else None}
@@ -142,7 +141,8 @@ class RedisBackend:
             case "corrupt":
                 return mend(server, undo["keys"], undo["mark"], really=False) == 0
             case "hold":
-                return not _holders(server, undo["mark"])
+                hold = self._holds.get(undo["mark"])
+                return not (hold and hold.alive) and not _holders(server, undo["mark"])
         return True
 
     def describe(self, undo: Undo) -> str:

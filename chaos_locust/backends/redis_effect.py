@@ -2,8 +2,8 @@
 
 A reading: {at_s, answered: whether a probe was, error, ping_s: round trips, refused: the error word that a
 write of ours met, calls: {command: [calls, rejected]}, own: {command: ours}, counts: {evicted_keys,
-expired_keys, OOM, NOREPLICAS, ...}, done: keys or connections touched so far, samples: see redis_hold,
-watchers: replicas and sentinels}. What was not asked for or not answered is None.
+expired_keys, ...}, done: keys or connections touched so far, samples: see redis_hold}. What was not asked
+for or not answered is None.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ lastsave latency memory monitor object ping psubscribe psync publish quit replco
 sentinel slowlog subscribe sync time type
 """
 _NO_USE = frozenset(_WATCHERS_SAY.split())
-_WATCHER_BYTES_PER_S = 300
+_REPLICA_BYTES_PER_S = 300
 _DONE_WORDS = {
     RedisFlush: "keys deleted",
     RedisExpire: "keys given a nearer end",
@@ -141,7 +141,6 @@ def _bytes(during: Sequence[Reading]) -> Proof:
         return None, "whether the load called the server is not known"
     first, last = samples[0], samples[-1]
     own = last["own"][1] - first["own"][0]
-    watchers = max(reading["watchers"] or 0 for reading in during)
-    own += round(watchers * _WATCHER_BYTES_PER_S * (last["at_s"] - first["at_s"]))
+    own += round(last["replicas"] * _REPLICA_BYTES_PER_S * (last["at_s"] - first["at_s"]))
     others = max(0, last["bytes"] - first["bytes"] - own)
     return others > 0, f"{others:,} bytes of the load received meanwhile"

@@ -29,7 +29,7 @@ class Hold:
     for `longest_s` at most.
 
     samples: the first and the last of {at_s, bytes: received by the server so far, own: (ours of these at
-    least, at most)}. cut: connections closed so far. error: why it ended too early.
+    least, at most), replicas: how many it has}. cut: connections closed so far. error: why it ended early.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class Hold:
         if self._thread.is_alive():
             raise BackendError("the connection that holds the fault does not end")
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         acts: dict[type[Fault], Callable[[], None]] = {
             RedisSlow: self._slow,
@@ -71,16 +75,18 @@ class Hold:
             while not self._over.is_set() and time.monotonic() < end_s and not self._stop_file.exists():
                 act()
                 self._acts.set()
+            if not self._acts.is_set():
+                self.error = "its end was asked for before it began"
         except BackendError as error:
             self.error = str(error)
-            self._acts.set()
         finally:
+            self._acts.set()
             self._link.close()
 
     def _pause(self) -> None:
         """What waits while the server is paused is done in the order in which it came: the next slice is
         asked for before anybody else can have asked for anything, and so comes first."""
-        pair = (("INFO", "stats"), ("CLIENT", "PAUSE", round(SLICE_S * 1000), "ALL"))
+        pair = (("INFO",), ("CLIENT", "PAUSE", round(SLICE_S * 1000), "ALL"))
         before = self._account.bytes
         size = self._link.send(*pair * (1 if self._acts.is_set() else 1 + AHEAD))
         self._sample(before + size, self._link.receive())
@@ -89,7 +95,7 @@ class Hold:
     def _pause_writes(self) -> None:
         """CLIENT PAUSE is no write, so it is simply renewed."""
         before = self._account.bytes
-        size = self._link.send(("INFO", "stats"), ("CLIENT", "PAUSE", round(WRITE_SLICE_S * 1000), "WRITE"))
+        size = self._link.send(("INFO",), ("CLIENT", "PAUSE", round(WRITE_SLICE_S * 1000), "WRITE"))
         self._sample(before + size, self._link.receive())
         self._link.receive()
         self._acts.set()
@@ -113,9 +119,13 @@ class Hold:
         self._over.wait(self._fault.every_s)
 
     def _sample(self, at_least: int, info: bytes) -> None:
-        received = int(fields_of(info)["total_net_input_bytes"])
-        own = (at_least, self._account.bytes)
-        sample = {"at_s": time.monotonic(), "bytes": received, "own": own}
+        fields = fields_of(info)
+        sample = {
+            "at_s": time.monotonic(),
+            "bytes": int(fields["total_net_input_bytes"]),
+            "own": (at_least, self._account.bytes),
+            "replicas": int(fields.get("connected_slaves", 0)),
+        }
         self.samples = [*self.samples[:1], sample]
 
 

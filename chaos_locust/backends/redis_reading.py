@@ -18,15 +18,14 @@ _COUNTS = ("evicted_keys", "expired_keys", "keyspace_hits", "keyspace_misses")
 WRITE = ("LPUSHX", f"{MARK}locust-no-list", "x")
 
 
-def read_redis(server: RedisServer, fault: Fault, paused: bool) -> Reading:
-    """Without `done` and `samples`. paused: it will not answer, so only that is looked at. Never raises."""
-    reading: Reading = {"at_s": time.monotonic(), "answered": None, "error": "", "watchers": None}
+def read_redis(server: RedisServer, fault: Fault) -> Reading:
+    """Without `done` and `samples`. Of a pause only whether it answers: more it will not. Never raises."""
+    reading: Reading = {"at_s": time.monotonic(), "answered": None, "error": ""}
     reading |= dict.fromkeys(("ping_s", "refused", "calls", "own", "counts"))
     try:
         if isinstance(fault, RedisPause):
-            reading["answered"] = _answered(server, WRITE if fault.commands == "write" else ("PING",))
-        if paused:
-            return reading
+            command = WRITE if fault.commands == "write" else ("PING",)
+            return reading | {"answered": _answered(server, command)}
         if isinstance(fault, RedisSlow):
             reading["ping_s"] = [_ping_s(server) for _ in range(_PINGS)]
         if isinstance(fault, RedisRefuseWrites | RedisOutOfMemory):
@@ -37,7 +36,6 @@ def read_redis(server: RedisServer, fault: Fault, paused: bool) -> Reading:
             "calls": _calls(info),
             "counts": {name: int(info.get(name, 0)) for name in _COUNTS},
         }
-        reading["watchers"] = int(info.get("connected_slaves", 0))
     except BackendError as error:
         reading["error"] = str(error)
     return reading

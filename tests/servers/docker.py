@@ -26,6 +26,7 @@ IMAGE = "chaos-locust-test"
 NETWORK = "front"
 _SUBNETS = 8
 _BUSYBOX = Path("/bin/busybox")
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 _PROGRAMS = ("sh", "httpd", "sleep", "dd", "mkdir")
 
 
@@ -44,7 +45,7 @@ class Daemon:
         options = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", self.host]
         options += ["-p", f"{folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         self._process = subprocess.Popen(
-            ["dockerd", *options, "--ip-forward=false", "--ip-masq=false"],
+            [*_DIES_WITH_US, "dockerd", *options, "--ip-forward=false", "--ip-masq=false"],
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,
@@ -156,7 +157,7 @@ def _end() -> None:
 def _check() -> None:
     if os.geteuid() != 0:
         raise NoDocker("a Docker daemon of our own needs root")
-    missing = [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]
+    missing = [name for name in ("dockerd", "containerd", "runc", "setpriv") if shutil.which(name) is None]
     if missing or not _BUSYBOX.exists():
         raise NoDocker("a Docker daemon of our own needs docker.io and busybox-static")
 

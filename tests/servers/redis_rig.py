@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,9 @@ def running(kind: str, *options: str, **more: Any) -> Iterator[Server]:
             yield target
     except NoServer as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run at the same time have the same names for their faults."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -11,7 +11,9 @@ import redis
 
 from tests.crash.cells_redis import CELLS, KEYS, TTL_S, refused, spoiled, value
 from tests.servers.redis import Load, NoServer, Server, fill
-from tests.servers.redis_rig import Rig, running, until
+from tests.servers.redis_rig import Rig, running, state_folder, until
+
+__all__ = ["state_folder"]
 
 
 @pytest.fixture(params=["valkey", "redis"])

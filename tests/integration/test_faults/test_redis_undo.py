@@ -14,7 +14,9 @@ from chaos_locust.backends.registry import Backends
 from chaos_locust.errors import BackendError
 from tests.crash.cells_redis import KEYS, TTL_S, spoiled, value
 from tests.servers.redis import Server, fill
-from tests.servers.redis_rig import Rig, running, until
+from tests.servers.redis_rig import Rig, running, state_folder, until
+
+__all__ = ["state_folder"]
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -123,6 +125,7 @@ def test_undone_by_another_process(target: Server) -> None:
     ):
         held = Rig(target.url, kind, **parameters)
         held.inject()
+        assert held.backend.verify(held.undo) is False
         other.revert(held.undo)
         until(lambda held=held: other.verify(held.undo), "the connection that held it is gone")
         assert held.effect(3).mechanism is False

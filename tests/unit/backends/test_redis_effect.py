@@ -19,7 +19,7 @@ def fault(kind: str, **parameters: Any) -> Fault:
 
 
 def reading(at_s: float, **seen: Any) -> Reading:
-    empty = dict.fromkeys(("answered", "ping_s", "refused", "calls", "own", "counts", "samples", "watchers"))
+    empty = dict.fromkeys(("answered", "ping_s", "refused", "calls", "own", "counts", "samples"))
     return {"at_s": at_s, "error": "", "done": 0, **empty, **seen}
 
 
@@ -42,18 +42,17 @@ def test_nothing_to_do_it_to() -> None:
     assert "0 values spoiled" in effect.detail
 
 
-def samples(received: int, own_before: int, own_after: int) -> list[Reading]:
-    return [
-        {"at_s": 1.0, "bytes": 1000, "own": (own_before, own_before + 50)},
-        {"at_s": 3.0, "bytes": 1000 + received, "own": (own_after - 50, own_after)},
-    ]
+def samples(received: int, own_before: int, own_after: int, replicas: int) -> list[Reading]:
+    first = {"at_s": 1.0, "bytes": 1000, "own": (own_before, own_before + 50), "replicas": 0}
+    last = {"at_s": 3.0, "bytes": 1000 + received, "own": (own_after - 50, own_after), "replicas": replicas}
+    return [first, last]
 
 
 @pytest.mark.parametrize(
-    ("received", "watchers", "use"), [(500, 0, True), (300, 0, False), (500, 1, False), (1500, 1, True)]
+    ("received", "replicas", "use"), [(500, 0, True), (300, 0, False), (500, 1, False), (1500, 1, True)]
 )
-def test_bytes_of_a_paused_server(received: int, watchers: int, use: bool) -> None:
-    seen = reading(2, answered=False, samples=samples(received, 100, 400), watchers=watchers)
+def test_bytes_of_a_paused_server(received: int, replicas: int, use: bool) -> None:
+    seen = reading(2, answered=False, samples=samples(received, 100, 400, replicas))
     effect = redis_effect(fault("redis_pause"), [], [seen])
     assert (effect.mechanism, effect.use) == (True, use), effect
 
