@@ -2,7 +2,7 @@
 
 Each round starts a run with three faults that act at once (a slow link, a link that is down, a process that
 stands still) and sends SIGKILL to Locust, to its guardian or to both at a random instant. What is left is
-read here with nothing of chaos-locust: from the proxy's API and from /proc. A round takes about ten seconds.
+read here with nothing of chaos-locust: from the proxy's API and from /proc. A round takes about fifteen seconds.
 """
 
 from __future__ import annotations
@@ -44,21 +44,23 @@ targets:
   side: {{proxy: side}}
   server: {{proxy: web, pidfile: {folder}/server.pid}}
 load:
-  - {{step: base, rate: 30/s, for: 9s}}
+  - {{step: base, rate: 30/s, for: 13s}}
 warm_up: 1s
 baseline: 2s
 timeout: 1s
 faults:
-  - {{name: slow, kind: latency, target: web, latency: 30ms, at: 3s, for: 4500ms}}
-  - {{name: off, kind: down, target: side, at: 3500ms, for: 3s}}
-  - {{name: stand, kind: pause, target: server, at: 4s, for: 2s}}
+  - {{name: slow, kind: latency, target: web, latency: 30ms, at: 3s, for: 8500ms}}
+  - {{name: off, kind: down, target: side, at: 3500ms, for: 7s}}
+  - {{name: stand, kind: pause, target: server, at: 4s, for: 6s}}
 steady_state: [error_rate < 90%]
 objectives:
   - error_rate < 50% during baseline
 """
 ONSETS_S = (3.0, 3.5, 4.0)
-ENDS_S = (6.0, 6.5, 7.5)
-LENGTH_S = 9.0
+ENDS_S = (10.0, 10.5, 11.5)
+LENGTH_S = 13.0
+CLEANUP_S = 4.0
+"""So long after the last onset `cleanup` may take, before anything is killed."""
 
 COMMAND = (sys.executable, "-c", "from chaos_locust.cli import main; main()")
 LOAD = """
@@ -243,7 +245,7 @@ def instant_s(when: When, rng: random.Random) -> float:
         return rng.choice(ONSETS_S if when == "onset" else ENDS_S) + rng.uniform(-0.02, 0.06)
     first, last = {
         "before": (0.0, ONSETS_S[0]),
-        "during": (ONSETS_S[-1] + 0.5, ENDS_S[0] - 0.5),
+        "during": (ONSETS_S[-1] + CLEANUP_S, ENDS_S[0] - 0.5),
         "after": (ENDS_S[-1] + 0.2, LENGTH_S - 0.2),
     }[when]
     return rng.uniform(first, last)
