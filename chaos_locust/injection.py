@@ -72,7 +72,7 @@ class Injection:
             raise PreflightFailed(problems)
         run_id = f"inject-{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
         self._folder = tempfile.TemporaryDirectory(prefix="chaos-locust-")
-        self._guardian = Guardian(run_id, self._plan, Path(self._folder.name), self._on_event)
+        self._guardian = Guardian(run_id, self._plan, Path(self._folder.name), self._on_event, temporary=True)
         self._guardian.start()
         try:
             self._guardian.begin(time.time())

@@ -92,6 +92,8 @@ def _capped(before: Sequence[Reading], during: Sequence[Reading]) -> Proof:
     met = (last["met"] or 0) - (earlier.get("met") or 0)
     ended = (last["ended"] or 0) - (earlier.get("ended") or 0)
     used = max(reading["used"] or 0 for reading in seen)
+    if met <= 0 and during[-1]["limit"] is None:
+        return None, "the process went, and its cgroup with it, before it was seen whether it met the limit"
     if met <= 0:
         return False, f"the limit was never met ({used / 1e6:,.0f} of {last['limit'] / 1e6:,.0f} MB used)"
     return (

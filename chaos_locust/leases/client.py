@@ -35,6 +35,8 @@ class Guardian:
     """on_event gets each event of a fault as {event, fault, epoch_s, detail, ...}; {event: "note", detail};
     and {event: "guardian_lost"} when the process dies, or stands still and was therefore ended, before it
     was told to close. It is called from a thread of its own. The commands return at once.
+
+    temporary: the folder is not wanted by anybody when this process dies: the guardian removes it then.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Guardian:
         on_event: Callable[[dict[str, Any]], None],
         patience: Patience | None = None,
         program: Sequence[str] = PROGRAM,
+        temporary: bool = False,
     ) -> None:
+        self._temporary = temporary
         self._run_id, self._plan, self._folder = run_id, plan, folder
         self._on_event = on_event
         self._patience = patience or Patience()
@@ -89,6 +93,7 @@ class Guardian:
             "run_id": self._run_id,
             "plan": self._plan.to_json(),
             "folder": str(self._folder.absolute()),
+            "temporary": self._temporary,
             "owner": asdict(own),
             "silent_run_s": self._patience.silent_run_s,
         }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ from chaos_locust.leases.voice import Voice
 from chaos_locust.plan.model import Plan
 from chaos_locust.probes.process import ProcessId
 
+RUN_DIED = "the run died"
 _LOOK_EVERY_S = 0.1
 
 
@@ -50,6 +52,7 @@ class Guardian:
         self._pulse = Pulse(Patience().silent_run_s)
         self._over = threading.Event()
         self._dirty = False
+        self._folder_to_remove: str | None = None
 
     @property
     def owner_is_dead(self) -> bool:
@@ -108,6 +111,7 @@ class Guardian:
         run_id, plan = command["run_id"], Plan.from_json(command["plan"])
         self._pulse = pulse = Pulse(float(command["silent_run_s"]))
         self._voice.open(command["folder"])
+        self._folder_to_remove = command["folder"] if command["temporary"] else None
 
         def audit(action: str, what: str, on: str, result: str) -> None:
             self._voice.keep(self._audit.write(run_id, action, what, on, result))
@@ -124,6 +128,11 @@ class Guardian:
         else:
             self._run(self._renew)
             self._voice.emit("opened")
+
+    def tidy(self) -> None:
+        """Removes the folder of a run that died, if it is only wanted while the run lives."""
+        if self._folder_to_remove is not None:
+            shutil.rmtree(self._folder_to_remove, ignore_errors=True)
 
     def _make(self, run_id: str, plan: Plan, audit: Callable[[str, str, str, str], None]) -> None:
         """What targets need before the load starts, such as a proxy; each with a lease of its own."""
@@ -179,7 +188,7 @@ def serve(source: int, output: int, store: LeaseStore, backends: Backends) -> in
         if ready:
             data = os.read(source, 65536)
             if not data:
-                reason = "the run died"
+                reason = RUN_DIED
                 break
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
@@ -188,10 +197,12 @@ def serve(source: int, output: int, store: LeaseStore, backends: Backends) -> in
                 except (KeyError, ValueError) as error:  # whatever is said, what acts must still be undone
                     voice.emit("note", detail=f"a command was not understood: {error!r}")
         if guardian.owner_is_dead:
-            reason = "the run died"
+            reason = RUN_DIED
             break
         guardian.watch_leases()
     clean = guardian.end(reason)
+    if clean and reason == RUN_DIED:
+        guardian.tidy()
     voice.emit("closed", clean=clean)
     voice.close()
     return 0 if clean else 5

@@ -20,7 +20,9 @@ POOL_SIZE = 10
 SLOT_WAIT_S = 0.5
 CALL_S = 1.0  # for connecting, and for each statement; the server gives up before (servers.py)
 
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# asyncpg tells a session that the server ended just before its use as an error of its own insides.
+_BROKEN = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_FAILURES = (*_BROKEN, asyncpg.PostgresError)
 
 
 class Database:
@@ -69,7 +71,7 @@ class Database:
         connection = self._idle.popleft() if self._idle else await self._connect()
         try:
             yield connection
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncio.CancelledError):
+        except (*_BROKEN, asyncio.CancelledError):
             connection.terminate()  # a statement may be under way, and its answer come at any time
             raise
         finally:

@@ -167,8 +167,12 @@ def test_a_target_that_cannot_be_undone_is_an_error(
     until(lambda: not left(leases), "the guardian goes on until it is undone")
 
 
-def test_who_dies_in_the_block_leaves_nothing(embedded: ProxyServer, upstream: int, leases: Path) -> None:
+def test_who_dies_in_the_block_leaves_nothing(
+    embedded: ProxyServer, upstream: int, leases: Path, tmp_path: Path
+) -> None:
     embedded.make("web", upstream)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
     program = f"""
 import os, signal, chaos_locust
 with chaos_locust.inject("down", target="web", targets={TARGETS}, proxy_api="{embedded.url}"):
@@ -178,13 +182,14 @@ with chaos_locust.inject("down", target="web", targets={TARGETS}, proxy_api="{em
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env=dict(os.environ),
+        env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.stdout, done.returncode) == ("in the block\n", -9), done.stderr
     until(lambda: embedded.all_enabled() and not left(leases), "the guardian undoes it")
+    until(lambda: not any(folder.iterdir()), "no file is left")
 
 
 def test_it_patches_nothing_and_loads_no_locust() -> None:

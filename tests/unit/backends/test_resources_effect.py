@@ -132,3 +132,12 @@ def test_a_spare_counts_the_free_numbers(used: set[int], spare: int, limit: int)
     """A new descriptor gets the lowest free number, and fails where that is not below the limit."""
     assert limit_with_spare(used, spare) == limit
     assert free_below(used, limit) == spare
+
+
+def test_a_memory_limit_whose_process_went_with_its_cgroup_is_neither_met_nor_not() -> None:
+    """The kernel may have ended it for its limit just then; whoever reaps it takes the figures away."""
+    figures = {"limit": 60_000_000, "used": 20_000_000, "met": 0, "ended": 0}
+    gone = {"limit": None, "used": None, "met": None, "ended": None}
+    assert proved(CAP, reading(0.0, **figures), reading(1.0, **figures)) is False
+    assert proved(CAP, reading(0.0, **figures), reading(1.0, **gone)) is None
+    assert proved(CAP, reading(0.0, **figures | {"met": 3}), reading(1.0, **gone)) is True
