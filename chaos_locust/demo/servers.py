@@ -51,6 +51,7 @@ FROM generate_series(1, 100000) n;
 ALTER TABLE reviews ADD FOREIGN KEY (product_id) REFERENCES products;
 INSERT INTO blocked_authors SELECT 2 * n FROM generate_series(1, 10000) n;
 CREATE INDEX reviews_by_product ON reviews (product_id);
+CREATE INDEX reviews_by_author ON reviews (author);
 ANALYZE;
 """
 

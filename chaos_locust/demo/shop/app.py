@@ -78,6 +78,7 @@ class ReviewsOfProduct(BaseModel):
     product: int
     reviews: int
     stars: float | None
+    reviews_by_author: float | None
 
 
 class Price(BaseModel):

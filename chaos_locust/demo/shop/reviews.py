@@ -18,7 +18,10 @@ FRESH_S = 2
 SHOWN_S = 60  # so old it is shown at most
 
 _SUM = """
-SELECT (SELECT id FROM products WHERE id = $1) AS product, count(*) AS reviews, avg(stars)::float8 AS stars
+SELECT (SELECT id FROM products WHERE id = $1) AS product, count(*) AS reviews, avg(stars)::float8 AS stars,
+  (SELECT avg(written)::float8 FROM (
+    SELECT (SELECT count(*) FROM reviews every WHERE every.author = newest.author) AS written
+    FROM reviews newest WHERE product_id = $1 ORDER BY id DESC LIMIT 100) by_author) AS reviews_by_author
 FROM reviews WHERE product_id = $1 AND author NOT IN (SELECT author FROM blocked_authors)"""
 
 
@@ -39,7 +42,10 @@ class Reviews:
         self._summing: dict[int, asyncio.Task[bytes]] = {}
 
     async def of(self, product_id: int) -> bytes:
-        """product, reviews, stars. Raises ShopError 404, Unavailable."""
+        """product, reviews, stars, reviews_by_author: of those who wrote the newest.
+
+        Raises ShopError 404, Unavailable.
+        """
         if self._always:
             return await self._sum(product_id)
         known = self._known.get(product_id)
