@@ -2,7 +2,7 @@
 
 Each round starts a run with three faults that act at once (a slow link, a link that is down, a process that
 stands still) and sends SIGKILL to Locust, to its guardian or to both at a random instant. What is left is
-read here with nothing of chaos-locust: from the proxy's API and from /proc. A round takes about fifteen seconds.
+read here with nothing of chaos-locust: from the proxy's API and from /proc. A round takes about 15 s.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -154,8 +155,8 @@ def test_a_run_whose_lease_was_undone_by_another_is_told(
 ) -> None:
     run = inject(start_run(plan, patience=QUICK))
     (lease,) = store.read()[0]
-    store.remove(lease)
     embedded.ask("DELETE", f"/proxies/one/toxics/{embedded.toxics()[0]}")
+    store.remove(lease)
     assert run.wait("reverted", "slow")["detail"] == "another process undid it"
     run.tell("close")
     assert run.wait("done")["clean"] is True
@@ -257,7 +258,7 @@ def test_a_target_that_a_dead_run_has_left_changed(
 def test_a_run_of_somebody_else_is_known_by_its_guardian(
     embedded: ProxyServer, plan: dict[str, Any], start_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    run = inject(start_run(plan))
+    run = inject(start_run(plan, run_id=f"run-{uuid4().hex}"))  # no other guardian here has this name
     left = {"name": "chaos-lost-slow-downstream", "type": "latency", "attributes": {"latency": 5}}
     embedded.ask("POST", "/proxies/two/toxics", left)
     theirs = LeaseStore(tmp_path / "elsewhere" / "leases")
