@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Most tests wait for real seconds to pass, so several run at once.
 TEST_PROCESSES ?= 4
 
-.PHONY: demo test bench simulate lock clean
+.PHONY: demo test crash-matrix bench simulate lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/chaos-locust demo
@@ -15,6 +15,10 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+# Every kind of fault, every process killed, at every point: most of an hour, as root for all kinds.
+crash-matrix: $(VENV)/installed
+	$(BIN)/python -m tests.crash.matrix
 
 simulate: $(VENV)/installed
 	$(BIN)/python -m tests.simulation
