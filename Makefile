@@ -5,15 +5,17 @@ BIN := $(VENV)/bin
 # Most tests wait for real seconds to pass, so several run at once.
 TEST_PROCESSES ?= 4
 
-.PHONY: demo test crash-matrix bench simulate lock clean
+.PHONY: demo lint test crash-matrix bench simulate lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/chaos-locust demo
 
-test: $(VENV)/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: lint
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # Every kind of fault, every process killed, at every point: most of an hour, as root for all kinds.

@@ -53,6 +53,9 @@ def searches(scan: bool, proxy_apis: Sequence[str], places: Sequence[str]) -> li
 def _families(place: str) -> tuple[str, ...]:
     scheme = urlsplit(place).scheme
     if scheme not in BY_SCHEME or not place.startswith(f"{scheme}://" if scheme else "/"):
-        allowed = "the URL of a proxy's API (http://...), postgres://..., redis://..., a Docker socket (unix://...), or a folder (/...)"
+        allowed = (
+            "the URL of a proxy's API (http://...), postgres://..., redis://..., "
+            "a Docker socket (unix://...), or a folder (/...)"
+        )
         raise ChaosError(f"--at: '{redact_text(place)}' is no place to look at; allowed: {allowed}")
     return BY_SCHEME[scheme]
