@@ -32,10 +32,19 @@ WHERE sourcefile LIKE '%auto.conf' AND name <> 'primary_conninfo'
 UNION ALL SELECT 'locked ' || relation FROM pg_locks
 WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL"""
 
+NOTICES_S = 0.5
 Ask = Callable[[PostgresServer], bool]
 
 
 def left(server: PostgresServer) -> str:
+    """The server needs a moment to end the sessions of a process that is gone."""
+    give_up_s = time.monotonic() + NOTICES_S
+    while (found := left_now(server)) and time.monotonic() < give_up_s:
+        time.sleep(0.02)
+    return found
+
+
+def left_now(server: PostgresServer) -> str:
     try:
         found = server.ask(LEFT)
     except psycopg.OperationalError as error:
