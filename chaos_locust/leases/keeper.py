@@ -34,7 +34,7 @@ _ACTIONS = {
     "reverted": "revert",
     "dirty": "revert",
 }
-Phase = Literal["waiting", "active", "undoing", "over", "dirty"]
+Phase = Literal["waiting", "injecting", "active", "undoing", "over", "dirty"]
 Emit = Callable[..., None]
 """emit(event, fault=..., detail=..., ...)"""
 Tell = Callable[[str, str, str, str], None]
@@ -113,7 +113,7 @@ class Keeper:
                 self.phase = "over"
                 self._say("failed", str(error))
                 return
-            self._undo, self.phase = undo, "undoing"  # until it is confirmed, it has to be undone
+            self._undo, self.phase = undo, "injecting"
             self._say("asked")
             try:
                 self._backend.inject(self.fault, undo)
@@ -166,6 +166,7 @@ class Keeper:
             return
         assert self._undo is not None
         assert self.deadline_s is not None
+        self.phase = "undoing"
         self._undo_surely(self._undo, self.deadline_s + GRACE_S, "failed", told)
 
     def _undo_surely(self, undo: Undo, give_up_s: float, outcome: str, detail: str = "") -> None:
@@ -216,7 +217,7 @@ class Keeper:
 
     def renew(self) -> None:
         """To be called every few seconds: without it the lease on the disk runs out."""
-        if self.phase not in ("waiting", "active"):
+        if self.phase not in ("waiting", "injecting", "active"):
             return
         try:
             self._held.renew(self._lease_s)
@@ -237,9 +238,9 @@ class Keeper:
 
     def _watch(self) -> None:
         proof = self._proof
-        while self.phase in ("waiting", "active") or self._wants_more_of_instant():
-            if self._undo is not None:
-                proof.look(self._undo, lambda: self.phase != "undoing")
+        while self.phase in ("waiting", "injecting", "active") or self._wants_more_of_instant():
+            if self._undo is not None:  # what is seen between the phases proves nothing
+                proof.look(self._undo, lambda: self.phase not in ("injecting", "undoing"))
                 if self.phase == "active":
                     proof.tell_soon()
             if not self._stirred.wait(READ_EVERY_S):
