@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 
-from chaos_locust.data import check_mapping, did_you_mean, within
+from chaos_locust.data import check_mapping, within
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
 from chaos_locust.faults import (
     clock,
@@ -22,6 +23,8 @@ from chaos_locust.faults import (
     resources,
 )
 from chaos_locust.faults.base import Fault
+
+_ALL = "`chaos-locust faults` lists them all"
 
 BUILT_IN: tuple[type[Fault], ...] = (
     *network.FAULTS,
@@ -65,10 +68,11 @@ def parse_fault(data: object, place: str) -> Fault | list[Problem]:
         assert isinstance(data, Mapping)
         kind = data.get("kind")
         if kind is None:
-            raise InvalidPlan([Problem("kind", f"is missing; allowed: {', '.join(KINDS)}")])
+            raise InvalidPlan([Problem("kind", f"is missing; {_ALL}")])
         if not isinstance(kind, str) or kind not in KINDS:
-            hint = did_you_mean(str(kind), KINDS)
-            raise InvalidPlan([Problem("kind", f"'{kind}' is no fault kind; {hint}")])
+            close = difflib.get_close_matches(str(kind), KINDS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise InvalidPlan([Problem("kind", f"'{kind}' is no fault kind; {hint}{_ALL}")])
         return KINDS[kind](**{key: value for key, value in data.items() if key != "kind"})
     except InvalidPlan as error:
         return within(place, error.problems)

@@ -41,9 +41,11 @@ class PortUse:
     def count(self, port: int) -> Use:
         """Raises ProbeError."""
         with self._lock:
-            now_s, own = self._clock(), set(self._own)
-            found = {peer: size for peer, size in received_bytes(port).items() if peer not in own}
-            peers = (found.keys() | ended_connections(port)) - own
+            now_s = self._clock()
+            every, ended = received_bytes(port), ended_connections(port)
+            own = set(self._own.copy())  # after the looks: whatever was sent before them is among it
+            found = {peer: size for peer, size in every.items() if peer not in own}
+            peers = (found.keys() | ended) - own
             known = self._known.get(port, {})
             if port in self._open:
                 earlier = self._open[port]

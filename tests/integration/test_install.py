@@ -160,9 +160,29 @@ def is_demo(path: Path) -> bool:
     return "demo" in path.relative_to(ROOT / "chaos_locust").parts[:1]
 
 
+# Modules that are imported when they are asked for, by the extra that brings what they need.
+OF_EXTRAS = {
+    "containers": "backends/containers*.py",
+    "postgres": "backends/postgres*.py",
+    "redis": "backends/redis*.py",
+    "tokens": "tokens.py",
+}
+
+
+def files_of(extra: str) -> set[Path]:
+    return set((ROOT / "chaos_locust").glob(OF_EXTRAS[extra]))
+
+
 def test_everything_that_is_imported_is_a_dependency() -> None:
-    core = (path for path in (ROOT / "chaos_locust").rglob("*.py") if not is_demo(path))
+    late = set().union(*map(files_of, OF_EXTRAS))
+    core = (path for path in (ROOT / "chaos_locust").rglob("*.py") if not is_demo(path) and path not in late)
     assert undeclared(core) == []
+
+
+@pytest.mark.parametrize("extra", OF_EXTRAS)
+def test_everything_that_is_imported_late_is_in_its_extra(extra: str) -> None:
+    assert files_of(extra)
+    assert undeclared(iter(sorted(files_of(extra))), extra) == []
 
 
 def test_everything_that_the_demo_imports_is_in_its_extra() -> None:

@@ -201,7 +201,7 @@ def test_each_altered_value_is_found_out_and_asked_of_the_database(shop, until, 
     with fault("latency", "postgres", latency="100ms"), cache(shop) as server:
 
         def found_out() -> bool:
-            """Unless some expired meanwhile."""
+            """Unless some expired meanwhile, or a busy machine made one look as if it had."""
             served(shop, SOME)
             keys = list(server.scan_iter("shop:*:product:*"))
             altered = {i for i in (2, 4, 6, 7) if alter(server, i)}
@@ -212,8 +212,8 @@ def test_each_altered_value_is_found_out_and_asked_of_the_database(shop, until, 
             assert again == right
             if len(altered) < 4 or len(keys) < len(SOME) or server.exists(*keys) < len(keys):
                 return False
-            assert fell_back == altered
-            return True
+            assert altered <= fell_back
+            return fell_back == altered
 
         assert until(found_out, 15)
 
