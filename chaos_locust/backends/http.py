@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import requests
 
 from chaos_locust.backends.base import MARK, Effect, Reading, Undo, mark
-from chaos_locust.backends.http_api import EmbeddedApi, make_link
+from chaos_locust.backends.http_api import make_link
 from chaos_locust.backends.http_effect import http_effect
 from chaos_locust.backends.http_preflight import http_problems
 from chaos_locust.backends.http_toxic import http_toxic
-from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.proxy_undo import ProxyUndo
 from chaos_locust.backends.toxics import made_proxy
-from chaos_locust.backends.toxiproxy_client import REPLY_LIMIT_S, NotThere, ProxyUnreachable
+from chaos_locust.backends.toxiproxy_client import REPLY_LIMIT_S
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.http import HttpFault
@@ -23,14 +23,11 @@ from chaos_locust.plan.parts import Target
 from chaos_locust.probes.link import link_address
 
 
-class HttpBackend:
-    """An Undo: {backend, action, mark, api, proxy, ...}. Actions: `toxics` takes those named off, `proxy`
-    deletes the proxy that was made. The proxy itself counts what it does to the load, without a probe."""
+class HttpBackend(ProxyUndo):
+    """For its Undo see `ProxyUndo`; it has a `mark` besides. The proxy itself counts what it does to the
+    load, without a probe."""
 
     name = "http"
-
-    def __init__(self, watch: LinkWatch) -> None:
-        self._apis: dict[str, EmbeddedApi] = {}
 
     def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
         problems = http_problems(plan, target, self._api(plan.proxy_api))
@@ -85,34 +82,6 @@ class HttpBackend:
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return http_effect(fault, during)
 
-    def revert(self, undo: Undo) -> None:
-        api, proxy = self._api(undo["api"]), undo["proxy"]
-        try:
-            if undo["action"] == "proxy":
-                api.delete_proxy(proxy)
-            for toxic in undo.get("toxics", ()):
-                self._take_off(api, proxy, toxic["name"])
-        except NotThere:
-            return  # the proxy is gone, and what was done to it went with it
-        except ProxyUnreachable as error:
-            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
-
-    def verify(self, undo: Undo) -> bool:
-        try:
-            proxy = self._api(undo["api"]).proxy(undo["proxy"])
-        except NotThere:
-            return True
-        except ProxyUnreachable as error:
-            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
-        names = {toxic["name"] for toxic in undo.get("toxics", ())}
-        return undo["action"] != "proxy" and not any(toxic["name"] in names for toxic in proxy["toxics"])
-
-    def describe(self, undo: Undo) -> str:
-        if undo["action"] == "proxy":
-            return f"proxy {undo['proxy']}"
-        names = " and ".join(toxic["name"] for toxic in undo["toxics"])
-        return f"toxic {names} on proxy {undo['proxy']}"
-
     def scan(self, place: str) -> list[Undo]:
         """place: the URL of a proxy API. The proxies that runs made are found by the family `proxy`."""
         found: list[Undo] = []
@@ -139,13 +108,3 @@ class HttpBackend:
         except requests.RequestException as error:
             raise BackendError(f"{url} cannot be read: {type(error).__name__}") from None
         return reply.content
-
-    def _take_off(self, api: EmbeddedApi, proxy: str, toxic: str) -> None:
-        try:
-            api.delete_toxic(proxy, toxic)
-        except NotThere:
-            return  # it ended by itself, or never began
-
-    def _api(self, url: str) -> EmbeddedApi:
-        """The one client for this URL, whose connections are kept open."""
-        return self._apis.setdefault(url, EmbeddedApi(url))

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chaos_locust.backends.base import Reading
+from chaos_locust.backends.http_api import EmbeddedApi
 from chaos_locust.backends.toxiproxy_client import ToxiproxyApi
 from chaos_locust.errors import BackendError, ProbeError
 from chaos_locust.probes.hello import QUESTIONS, Protocol, detect, say_hello
@@ -26,13 +27,13 @@ class LinkWatch:
         self._said = 0
         self._protocols: dict[_Link, Protocol | None] = {}
         self.ports = PortUse()
-        self._apis: dict[str, ToxiproxyApi] = {}
+        self._apis: dict[str, EmbeddedApi] = {}
         self._lock = threading.Lock()
 
-    def api(self, url: str) -> ToxiproxyApi:
+    def api(self, url: str) -> EmbeddedApi:
         """The one client for this URL, whose connections are kept open."""
         with self._lock:
-            return self._apis.setdefault(url, ToxiproxyApi(url))
+            return self._apis.setdefault(url, EmbeddedApi(url))
 
     def count(self, api: ToxiproxyApi, proxy: str, listen: str) -> Reading:
         """{at_s, sent, moved, own, exact, error}; `sent` is None when it is not known."""

@@ -9,9 +9,8 @@ from chaos_locust.backends.base import MARK, Effect, Reading, Undo
 from chaos_locust.backends.http_api import make_link
 from chaos_locust.backends.link_effect import hellos_needed, link_effect
 from chaos_locust.backends.link_preflight import link_problems
-from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.proxy_undo import ProxyUndo
 from chaos_locust.backends.toxics import attributes_at, made_proxy, toxics_of
-from chaos_locust.backends.toxiproxy_client import NotThere, ProxyUnreachable, ToxiproxyApi
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault, ProxyFault
 from chaos_locust.faults.network import Down, Flap, GradualLatency, Latency, SlowClose
@@ -22,14 +21,10 @@ _HELLO_LIMIT_S = 1.0
 _READINGS_FOR_SHARE = 10  # after so many readings enough hellos were said to meet a share of the connections
 
 
-class ToxiproxyBackend:
-    """An Undo: {backend, action, api, proxy, ...}. Actions: `toxics` takes those named off, `enabled` sets
-    that back, `proxy` deletes the proxy that was made."""
+class ToxiproxyBackend(ProxyUndo):
+    """For its Undo see `ProxyUndo`."""
 
     name = "proxy"
-
-    def __init__(self, watch: LinkWatch) -> None:
-        self._watch = watch
 
     def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
         return link_problems(plan, target, self._api(plan.proxy_api))
@@ -96,45 +91,6 @@ class ToxiproxyBackend:
     def effect(self, fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
         return link_effect(fault, before, during)
 
-    def revert(self, undo: Undo) -> None:
-        api, proxy = self._api(undo["api"]), undo["proxy"]
-        try:
-            if undo["action"] == "enabled":
-                if api.proxy(proxy)["enabled"] != undo["enabled"]:
-                    api.enable_proxy(proxy, undo["enabled"])
-            elif undo["action"] == "proxy":
-                api.delete_proxy(proxy)
-            else:
-                for toxic in undo["toxics"]:
-                    self._take_off(api, proxy, toxic["name"])
-        except NotThere:
-            return  # the proxy is gone, and what was done to it went with it
-        except ProxyUnreachable as error:
-            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
-
-    def verify(self, undo: Undo) -> bool:
-        try:
-            proxy = self._api(undo["api"]).proxy(undo["proxy"])
-        except NotThere:
-            return True
-        except ProxyUnreachable as error:
-            raise BackendError(f"{error}: cannot verify that {self.describe(undo)} is gone") from None
-        if undo["action"] == "enabled":
-            return bool(proxy["enabled"] == undo["enabled"])
-        if undo["action"] == "proxy":
-            return False
-        names = {toxic["name"] for toxic in undo["toxics"]}
-        return not any(toxic["name"] in names for toxic in proxy["toxics"])
-
-    def describe(self, undo: Undo) -> str:
-        match undo["action"]:
-            case "enabled":
-                return f"the switching off of proxy {undo['proxy']}"
-            case "proxy":
-                return f"proxy {undo['proxy']}"
-        names = " and ".join(toxic["name"] for toxic in undo["toxics"])
-        return f"toxic {names} on proxy {undo['proxy']}"
-
     def scan(self, place: str) -> list[Undo]:
         """place: the URL of a proxy API."""
         found: list[Undo] = []
@@ -147,15 +103,6 @@ class ToxiproxyBackend:
             if toxics:
                 found.append(undo | {"action": "toxics", "toxics": toxics})
         return found
-
-    def _take_off(self, api: ToxiproxyApi, proxy: str, toxic: str) -> None:
-        try:
-            api.delete_toxic(proxy, toxic)
-        except NotThere:
-            return
-
-    def _api(self, url: str) -> ToxiproxyApi:
-        return self._watch.api(url)
 
 
 def _longest_delay(fault: Fault) -> float:
