@@ -1,0 +1,1 @@
+"""What came of invariants, for people and for machines."""

@@ -1,0 +1,1 @@
+"""What sequences are run against: one file for each kind of system."""
