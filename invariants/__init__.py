@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from invariants.history import History, Operation
-    from invariants.machine import Machine, NoAnswer, Refused, TargetDown, fresh, rule
+    from invariants.machine import Machine, NoAnswer, Refused, TargetDown, fresh, of_target, rule
     from invariants.result import Found, Replay, Result
     from invariants.sequence import Step
     from invariants.state_invariant import StateInvariant
@@ -33,6 +33,7 @@ _HOMES = {
     "Target": "targets.base",
     "TargetDown": "machine",
     "fresh": "machine",
+    "of_target": "machine",
     "rule": "machine",
 }
 
@@ -50,6 +51,7 @@ __all__ = [
     "Target",
     "TargetDown",
     "fresh",
+    "of_target",
     "rule",
 ]
 

@@ -17,7 +17,7 @@ AT_ONCE = 100
 
 
 def drawn(
-    machine: type[Machine], steps: int, lanes: int, faults: Sequence[str], seed_number: int
+    machine: Machine, steps: int, lanes: int, faults: Sequence[str], seed_number: int
 ) -> Iterator[tuple[Step, ...]]:
     """Sequences without end; the same seed gives the same ones. Raises InvalidMachine."""
     strategy = sequences(machine, steps, lanes, faults)

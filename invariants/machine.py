@@ -62,13 +62,28 @@ def fresh(make: Callable[[int], Any] = lambda number: number) -> Fresh:
 
 
 @dataclass(frozen=True, slots=True)
+class OfTarget:
+    """An argument that only the target knows; see `of_target`."""
+
+    make: Callable[[Any], SearchStrategy[Any]]
+
+
+def of_target(make: Callable[[Any], SearchStrategy[Any]]) -> OfTarget:
+    """Values that the target names: `of_target(lambda target: st.sampled_from(target.inputs))`."""
+    return OfTarget(make)
+
+
+Argument = SearchStrategy[Any] | Fresh | OfTarget
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """weight: how often it is drawn, against 1 of the others. closing: done once at the end of each
     sequence, when all faults are healed, and never drawn."""
 
     name: str
     action: Callable[..., Any]
-    arguments: Mapping[str, SearchStrategy[Any] | Fresh]
+    arguments: Mapping[str, Argument]
     weight: int = 1
     closing: bool = False
 
@@ -76,11 +91,9 @@ class Rule:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def rule(
-    *, weight: int = 1, closing: bool = False, **arguments: SearchStrategy[Any] | Fresh
-) -> Callable[[F], F]:
+def rule(*, weight: int = 1, closing: bool = False, **arguments: Argument) -> Callable[[F], F]:
     """Makes a method a rule, which is called with the connection of its lane and the arguments. These are
-    drawn for each step, and must be what JSON can say. Raises InvalidMachine: the method takes other arguments."""
+    drawn for each step, and must be what JSON can say. Raises InvalidMachine: the method takes others."""
 
     def mark(method: F) -> F:
         taken = list(inspect.signature(method).parameters)[2:]

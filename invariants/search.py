@@ -62,7 +62,7 @@ def search(
     runner, searched, example = Runner(build, faults, scope, settings.budget_s), Searched(), build(scope)
     in_budget = _until(clock, settings.budget_s)
     names = () if faults is None else faults.names
-    fresh = drawn(type(example), settings.steps, settings.concurrency, names, settings.seed)
+    fresh = drawn(example, settings.steps, settings.concurrency, names, settings.seed)
     ran: list[tuple[Sequence[Step], History]] = []
     for steps in itertools.islice(itertools.chain(kept, fresh), settings.iterations):
         if not in_budget():

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from invariants.machine import Fresh, Machine, Rule
+from invariants.machine import Fresh, Machine, OfTarget, Rule
 
 FAULT_SHARE = 8
 """One step in so many changes a fault, where there are faults."""
@@ -54,7 +54,7 @@ class Step:
 
 
 def sequences(
-    machine: type[Machine], steps: int, lanes: int, faults: Sequence[str]
+    machine: Machine, steps: int, lanes: int, faults: Sequence[str]
 ) -> SearchStrategy[tuple[Step, ...]]:
     """Sequences of exactly so many steps. Raises InvalidMachine."""
     rules = [each for each in machine.rules().values() if not each.closing for _ in range(each.weight)]
@@ -71,14 +71,20 @@ def sequences(
             else:
                 chosen = draw(st.sampled_from(rules))
                 lane = draw(st.integers(0, lanes - 1)) if lanes > 1 else 0
-                made.append(Step(number, chosen.name, _arguments(draw, chosen, number), lane))
+                made.append(Step(number, chosen.name, _arguments(draw, machine, chosen, number), lane))
         return tuple(made)
 
     return drawn()
 
 
-def _arguments(draw: DrawFn, chosen: Rule, number: int) -> dict[str, Any]:
-    return {
-        name: given.make(number) if isinstance(given, Fresh) else draw(given)
-        for name, given in chosen.arguments.items()
-    }
+def _arguments(draw: DrawFn, machine: Machine, chosen: Rule, number: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, given in chosen.arguments.items():
+        match given:
+            case Fresh(make):
+                made[name] = make(number)
+            case OfTarget(make):
+                made[name] = draw(make(machine.target))
+            case strategy:
+                made[name] = draw(strategy)
+    return made
