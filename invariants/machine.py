@@ -57,7 +57,8 @@ class Fresh:
 
 
 def fresh(make: Callable[[int], Any] = lambda number: number) -> Fresh:
-    """A value of its own for each step: its number in the sequence, or what `make` makes of that."""
+    """A value of its own for each step: its number in the sequence, or what `make` makes of that; where that
+    is a strategy, what is drawn from it."""
     return Fresh(make)
 
 
@@ -78,22 +79,23 @@ Argument = SearchStrategy[Any] | Fresh | OfTarget
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """weight: how often it is drawn, against 1 of the others. closing: done once at the end of each
-    sequence, when all faults are healed, and never drawn."""
+    """weight: how often it is drawn, against 1 of the others; 0: never. closing: done once at the end of each
+    sequence, when all faults are healed."""
 
     name: str
     action: Callable[..., Any]
     arguments: Mapping[str, Argument]
-    weight: int = 1
-    closing: bool = False
+    weight: int
+    closing: bool
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def rule(*, weight: int = 1, closing: bool = False, **arguments: Argument) -> Callable[[F], F]:
+def rule(*, weight: int | None = None, closing: bool = False, **arguments: Argument) -> Callable[[F], F]:
     """Makes a method a rule, which is called with the connection of its lane and the arguments. These are
-    drawn for each step, and must be what JSON can say. Raises InvalidMachine: the method takes others."""
+    drawn for each step, and must be what JSON can say. A closing rule takes none, and is drawn too if it is
+    given a weight. Raises InvalidMachine: the method takes others."""
 
     def mark(method: F) -> F:
         taken = list(inspect.signature(method).parameters)[2:]
@@ -102,7 +104,10 @@ def rule(*, weight: int = 1, closing: bool = False, **arguments: Argument) -> Ca
                 f"rule {method.__name__} takes {', '.join(taken) or 'nothing'} besides its client; "
                 f"given are {', '.join(arguments) or 'none'}"
             )
-        method.__dict__["rule"] = Rule(method.__name__, method, arguments, weight, closing)
+        if closing and arguments:
+            raise InvalidMachine(f"rule {method.__name__} is closing, so it can take nothing but its client")
+        drawn = weight if weight is not None else 0 if closing else 1
+        method.__dict__["rule"] = Rule(method.__name__, method, arguments, drawn, closing)
         return method
 
     return mark
@@ -169,7 +174,7 @@ class Machine:
                 made = getattr(member, "__dict__", {}).get("rule")
                 if isinstance(made, Rule):
                     found[made.name] = made
-        if all(each.closing for each in found.values()):
+        if not any(each.weight for each in found.values()):
             raise InvalidMachine(
                 f"{cls.__name__} has no rule that could be drawn; mark its methods with @rule"
             )

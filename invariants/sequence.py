@@ -57,7 +57,7 @@ def sequences(
     machine: Machine, steps: int, lanes: int, faults: Sequence[str]
 ) -> SearchStrategy[tuple[Step, ...]]:
     """Sequences of exactly so many steps. Raises InvalidMachine."""
-    rules = [each for each in machine.rules().values() if not each.closing for _ in range(each.weight)]
+    rules = [each for each in machine.rules().values() for _ in range(each.weight)]
 
     @st.composite
     def drawn(draw: DrawFn) -> tuple[Step, ...]:
@@ -82,7 +82,8 @@ def _arguments(draw: DrawFn, machine: Machine, chosen: Rule, number: int) -> dic
     for name, given in chosen.arguments.items():
         match given:
             case Fresh(make):
-                made[name] = make(number)
+                own = make(number)
+                made[name] = draw(own) if isinstance(own, SearchStrategy) else own
             case OfTarget(make):
                 made[name] = draw(make(machine.target))
             case strategy:
