@@ -5,7 +5,7 @@ The `set-full` of Jepsen.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ class SetFull:
         reads: Sequence[tuple[Operation, frozenset[str]]],
         starts: Sequence[float],
     ) -> list[Violation]:
-        later = reads[bisect_left(starts, adding.end_s + self.stale_s) :]
+        later = reads[bisect_right(starts, adding.end_s + self.stale_s) :]
         without = [read for read, elements in later if element not in elements]
         if not without:
             return []

@@ -1,13 +1,13 @@
 """What one client may rely on: its own writes, and that what it saw does not go back.
 
-The session guarantees of Terry et al., "Session guarantees for weakly consistent replicated data" (1994), on
-values that only grow: versions.
+The session guarantees of Terry et al., "Session guarantees for weakly consistent replicated data" (1994).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from invariants.checkers.base import Checked, Violation
 from invariants.history import History, Operation
@@ -15,8 +15,12 @@ from invariants.history import History, Operation
 
 @dataclass(frozen=True, slots=True)
 class SessionGuarantees:
-    """`write` with a version as value that grows with each write to a key, and `read` with a version as
-    result; null is before the first. A process is a session."""
+    """`write` with a version as value, each used once for its key, and `read` with a version as result; null
+    is before the first. A process is a session.
+
+    A version is older than another when its write was answered before the other's was asked. Writes at the
+    same time have no order, whatever their numbers; of versions that nobody wrote the smaller is older.
+    """
 
     @property
     def name(self) -> str:
@@ -25,31 +29,31 @@ class SessionGuarantees:
     def check(self, history: History) -> Checked:
         violations: list[Violation] = []
         reads = 0
+        writes = {(op.key, op.value): op for op in history.of("write")}
         for operations in history.by_process().values():
             keys = {operation.key for operation in operations}
             for key in sorted(keys, key=str):
                 own = [operation for operation in operations if operation.key == key and operation.happened]
                 reads += sum(operation.kind == "read" for operation in own)
-                violations += self._session(own)
+                violations += self._session(own, writes)
         return Checked(tuple(violations), "" if reads else "nothing was read", {"reads": reads})
 
-    def _session(self, operations: Sequence[Operation]) -> list[Violation]:
+    def _session(self, operations: Sequence[Operation], writes: _Writes) -> list[Violation]:
         violations = []
         written: Operation | None = None
-        seen: Operation | None = None
+        newest: list[Operation] = []  # of the reads so far: by when it was written, and by number
         for operation in operations:
             if operation.kind == "write":
-                if written is not None and operation.value <= written.value:
-                    violations.append(self._of("monotonic writes", written, operation))
                 written = operation
                 continue
-            version = _version(operation.result)
-            if written is not None and version < _version(written.value):
+            if written is not None and _older(operation.result, written.value, operation.key, writes):
                 violations.append(self._of("read your writes", written, operation))
-            if seen is not None and version < _version(seen.result):
-                violations.append(self._of("monotonic reads", seen, operation))
-            if seen is None or version > _version(seen.result):
-                seen = operation
+            newer = [read for read in newest if _older(operation.result, read.result, operation.key, writes)]
+            if newer:
+                violations.append(self._of("monotonic reads", newer[0], operation))
+            if operation.result is not None:
+                reads = [*newest, operation]
+                newest = [max(reads, key=lambda read: _since_s(read, writes)), max(reads, key=_number)]
         return violations
 
     def _of(self, guarantee: str, before: Operation, after: Operation) -> Violation:
@@ -58,5 +62,22 @@ class SessionGuarantees:
         )
 
 
-def _version(value: float | None) -> float:
-    return float("-inf") if value is None else value
+_Writes = Mapping[tuple[str | None, Any], Operation]
+
+
+def _older(version: Any, than: Any, key: str | None, writes: _Writes) -> bool:
+    if version is None or than is None:
+        return version is None and than is not None
+    one, other = writes.get((key, version)), writes.get((key, than))
+    if one is not None and other is not None:
+        return one.end_s < other.start_s
+    return bool(version < than)
+
+
+def _since_s(read: Operation, writes: _Writes) -> float:
+    write = writes.get((read.key, read.result))
+    return float("-inf") if write is None else write.start_s
+
+
+def _number(read: Operation) -> Any:
+    return read.result

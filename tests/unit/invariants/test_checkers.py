@@ -74,6 +74,32 @@ GOOD: dict[str, tuple[Checker, History]] = {
             op("b", "read", result=None, key="x", at=(2, 3)),
         ),
     ),
+    "sessions that write at the same time": (
+        SessionGuarantees(),
+        history(
+            op("a", "write", 1, key="x", at=(0, 3)),
+            op("b", "write", 2, key="x", at=(0, 1)),
+            op("b", "read", result=2, key="x", at=(1.5, 2)),
+            op("b", "read", result=1, key="x", at=(4, 5)),  # the one with the smaller number came later
+        ),
+    ),
+    "a write without an answer that comes late": (
+        SessionGuarantees(),
+        history(
+            op("a", "write", 1, key="x", at=(0, 1), outcome="info"),
+            op("b", "write", 2, key="x", at=(2, 3)),
+            op("b", "read", result=2, key="x", at=(4, 5)),
+            op("b", "read", result=1, key="x", at=(6, 7)),
+        ),
+    ),
+    "elements at the same instant": (
+        SetFull(),
+        history(
+            op("a", "add", 1, at=(0, 0)),
+            op("b", "read", result=[], at=(0, 0)),  # a coarse clock does not tell which was first
+            op("b", "read", result=[1], at=(1, 1)),
+        ),
+    ),
     "cache": (
         CacheConsistency(2),
         history(
@@ -201,6 +227,16 @@ BAD: dict[str, tuple[Checker, History, str]] = {
     "back in time": (
         SessionGuarantees(),
         history(op("a", "read", result=2, key="x", at=(0, 1)), op("a", "read", result=1, key="x", at=(2, 3))),
+        "monotonic reads",
+    ),
+    "back to a version that was overwritten": (
+        SessionGuarantees(),
+        history(
+            op("a", "write", 7, key="x", at=(0, 1)),
+            op("a", "write", 3, key="x", at=(2, 3)),
+            op("b", "read", result=3, key="x", at=(4, 5)),
+            op("b", "read", result=7, key="x", at=(6, 7)),
+        ),
         "monotonic reads",
     ),
     "stale cache": (
