@@ -43,9 +43,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server() -> Iterator[int]:
-    """The port of a web server of this process: at / with a length, at /chunked in chunks."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def web_server(handler: type[http.server.BaseHTTPRequestHandler] = Handler) -> Iterator[int]:
+    """The port of a web server of this process; ours answers at / with a length, at /chunked in chunks."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

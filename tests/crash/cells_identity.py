@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.crash.cell import Case, Cell
+from tests.crash.cells_http import web_server
 from tests.crash.cells_network import running_proxy
 
 KEYS = json.dumps({"keys": [{"kty": "RSA", "kid": "k1", "n": "AQAB", "e": "AQAB"}]}).encode()
@@ -22,7 +22,7 @@ Answer = tuple[int, bytes, float]
 """Status, body, seconds."""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Keys(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -32,20 +32,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
-
-
-@contextmanager
-def key_endpoint() -> Iterator[int]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def ask(port: int) -> Answer:
@@ -67,7 +53,7 @@ def key_ids(body: bytes) -> list[str]:
 def cell(kind: str, acts: Callable[[Answer], bool], **parameters: Any) -> Cell:
     @contextmanager
     def make() -> Iterator[Case]:
-        with key_endpoint() as upstream, running_proxy() as proxy:
+        with web_server(Keys) as upstream, running_proxy() as proxy:
             port = proxy.make("identity", upstream)
 
             def left() -> str:

@@ -20,6 +20,8 @@ import psutil
 import psycopg
 import pytest
 
+import chaos_locust
+
 PASSWORDS = {"alice": "wonderland", "bob": "builder", "mia": "manager"}
 START_S = 60
 
@@ -157,3 +159,27 @@ def start_shop() -> Iterator[Callable[..., RunningShop]]:
 def until_fixture() -> Callable[..., bool]:
     """Test files cannot import from here, so they get it as a fixture."""
     return until
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def fault(shop) -> Callable[..., Any]:
+    """A fault on one of the shop's parts, by its kind."""
+
+    def make(kind: str, target: str, **keys: Any) -> Any:
+        part = {"pidfile": str(shop.state / f"{target}.pid")}
+        if target != "shop":
+            part["proxy"] = target
+        if target == "cache":
+            part["redis"] = shop.ready["env"]["SHOP_CACHE"]
+        if target == "postgres":
+            part["postgres"] = shop.ready["env"]["SHOP_POSTGRES"]
+        return chaos_locust.inject(
+            kind, target=target, targets={target: part}, proxy_api=shop.ready["proxy_api"], **keys
+        )
+
+    return make

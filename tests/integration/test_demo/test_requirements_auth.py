@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -13,24 +12,6 @@ import chaos_locust
 from chaos_locust.tokens import ATTACKS, spoil
 
 KEYS_TTL_S = 5  # how long the shop takes its keys for fresh
-
-
-@pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-
-
-@pytest.fixture
-def keys(shop) -> Callable[..., Any]:
-    """A fault on the keys that the identity service publishes."""
-
-    def make(kind: str, **given: Any) -> Any:
-        return chaos_locust.inject(
-            kind, target="identity", targets={"identity": {"proxy": "identity"}},
-            proxy_api=shop.ready["proxy_api"], **given,
-        )  # fmt: skip
-
-    return make
 
 
 def login(shop, **wish: Any) -> str:
@@ -120,12 +101,12 @@ def test_a_token_that_expires_is_refused_from_then_on(shop) -> None:
     ("kind", "given"), [("jwks_unavailable", {}), ("jwks_slow", {"delay": "5s"}), ("jwks_corrupted", {})]
 )
 def test_without_fresh_keys_the_known_ones_stay_good_and_unknown_ones_are_refused(
-    shop, keys, kind, given
+    shop, fault, kind, given
 ) -> None:
     assert shop.order().status_code == 201
     stranger = {"Authorization": f"Bearer {spoil(login(shop), 'unknown_key')}"}
     statuses = set()
-    with keys(kind, **given) as injection:
+    with fault(kind, "identity", **given) as injection:
         ends_s = time.monotonic() + KEYS_TTL_S + 3  # so long that the keys are asked for again
         while time.monotonic() < ends_s:
             statuses.add(shop.order().status_code)
@@ -139,10 +120,10 @@ def test_without_fresh_keys_the_known_ones_stay_good_and_unknown_ones_are_refuse
 
 @pytest.mark.parametrize("kind", ["jwks_rotated", "jwks_wrong_key_id"])
 def test_keys_that_are_gone_are_noticed_within_their_time_and_forgiven_when_they_are_back(
-    shop, until, keys, kind
+    shop, until, fault, kind
 ) -> None:
     assert until(lambda: shop.order().status_code == 201)
-    with keys(kind):
+    with fault(kind, "identity"):
         started_s = time.monotonic()
         assert until(lambda: shop.order().status_code == 401, KEYS_TTL_S + 5)
         assert time.monotonic() - started_s < KEYS_TTL_S + 3

@@ -21,11 +21,6 @@ SOME = range(1, 9)
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-
-
-@pytest.fixture(autouse=True)
 def as_before(shop, until) -> Iterator[None]:
     """After each test: the settings of the cache, none of our keys, and a shop that uses it and is right."""
     settings = config(shop)
@@ -35,21 +30,6 @@ def as_before(shop, until) -> Iterator[None]:
     with cache(shop) as server:
         assert list(server.scan_iter("chaos-*")) == []
     assert served(shop, SOME) == truth(shop, SOME)
-
-
-@pytest.fixture
-def fault(shop) -> Callable[..., Any]:
-    """A fault on the cache, or on the database, by its kind."""
-
-    def make(kind: str, target: str = "cache", **keys: Any) -> Any:
-        part = {"proxy": target, "pidfile": str(shop.state / f"{target}.pid")}
-        if target == "cache":
-            part["redis"] = shop.ready["env"]["SHOP_CACHE"]
-        return chaos_locust.inject(
-            kind, target=target, targets={target: part}, proxy_api=shop.ready["proxy_api"], **keys
-        )
-
-    return make
 
 
 @contextmanager
@@ -132,7 +112,7 @@ def test_an_emptied_cache_costs_the_time_of_the_database_and_is_filled_again(
     right = truth(shop, SOME)
     with fault("latency", "postgres", latency="100ms"):
         served(shop, SOME)
-        fault("redis_flush", keys="shop:*").__enter__().__exit__(None, None, None)
+        fault("redis_flush", "cache", keys="shop:*").__enter__().__exit__(None, None, None)
         before = hits_and_misses(shop)
         slow_s, shown = timed(lambda: served(shop, SOME))
         assert shown == right
@@ -157,7 +137,7 @@ def test_what_expires_early_is_found_less_often_and_is_right(shop, fault, record
 
     right = truth(shop, range(1, 4))
     usual = share_found()
-    with fault("redis_expire", keys="shop:*", ttl="1ms"), cache(shop) as server:
+    with fault("redis_expire", "cache", keys="shop:*", ttl="1ms"), cache(shop) as server:
         early = share_found()
         expired = server.info("stats")["expired_keys"]
     assert early < usual
@@ -248,7 +228,7 @@ def test_under_memory_pressure_the_least_recently_used_go_and_the_shop_stays_rig
         try:
             before = count(shop, "evicted_keys")[0]
             evict_by_use(server, names, hot, cold, until)
-            with fault("redis_evict", share="40%"):
+            with fault("redis_evict", "cache", share="40%"):
                 assert served(shop, SOME) == right
                 assert until(lambda: count(shop, "evicted_keys")[0] > before)
                 evicted = count(shop, "evicted_keys")[0] - before
@@ -284,7 +264,7 @@ def test_what_cannot_be_cached_is_shown_all_the_same_and_is_never_old(
     one(shop, 9)
     before = refusals(shop)
     asked = 0
-    with fault(kind) as injection:
+    with fault(kind, "cache") as injection:
         price = change_price(shop, 9)
 
         def refused() -> bool:
@@ -315,7 +295,7 @@ def test_what_cannot_be_cached_is_shown_all_the_same_and_is_never_old(
 )
 def test_no_trouble_with_the_cache_makes_a_request_fail(shop, until, fault, kind, given) -> None:
     right = truth(shop, SOME)
-    with fault(kind, **given) as injection:
+    with fault(kind, "cache", **given) as injection:
         for _ in range(3):
             assert served(shop, SOME) == right
         assert shop.order(product_id=30).status_code == 201
@@ -342,7 +322,7 @@ def test_a_slow_cache_and_a_slow_database_cost_their_sum_and_no_request(
 ) -> None:
     """A miss asks the cache, the database, and the cache again to keep it."""
     usual_s, _ = typical_s(shop, range(31, 34))
-    with fault("latency", "postgres", latency="250ms"), fault("latency", latency="25ms"):
+    with fault("latency", "postgres", latency="250ms"), fault("latency", "cache", latency="25ms"):
         both_s, late = typical_s(shop, range(34, 39))
         assert late == 0
         assert shop.part("cache")["breaker"] == "closed"
@@ -359,7 +339,7 @@ def test_without_a_cache_that_is_worth_it_a_slow_database_alone_is_waited_for(
 ) -> None:
     few = range(1, 5)
     right = truth(shop, few)
-    with fault("latency", "postgres", latency="250ms"), fault(kind, **given):
+    with fault("latency", "postgres", latency="250ms"), fault(kind, "cache", **given):
         assert served(shop, few) == right
         fell_s, late = typical_s(shop, few)
         assert late == 0
@@ -383,7 +363,7 @@ def test_a_killed_cache_is_gone_for_a_while_and_nobody_is_refused(shop, until, f
 
     for _ in range(5):
         look("before")
-    with fault("kill"):
+    with fault("kill", "cache"):
         look("without")
     assert until(lambda: look("without"), 15)
     assert until(lambda: is_used_again(shop))

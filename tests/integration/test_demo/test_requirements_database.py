@@ -19,7 +19,6 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-import chaos_locust
 from tests.crash.cells_postgres import LEFT
 
 POOL_SIZE = 10
@@ -36,11 +35,6 @@ OF_THE_SHOP = "FROM pg_stat_activity WHERE application_name = 'shop'"
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-
-
-@pytest.fixture(autouse=True)
 def as_before(shop, until) -> Iterator[None]:
     """After each test: the settings, the books, nothing of ours, and the same shop that never restarted."""
     settings, pid = ask(shop, "SELECT name, setting FROM pg_settings ORDER BY name"), shop.pid("shop")
@@ -50,21 +44,6 @@ def as_before(shop, until) -> Iterator[None]:
     assert until(lambda: ask(shop, LEFT) == [])
     assert ask(shop, SOUND) == [(True,)]
     assert pid in (shop.pid("shop"), getattr(shop, "killed", None))
-
-
-@pytest.fixture
-def fault(shop) -> Callable[..., Any]:
-    """A fault on PostgreSQL, or on another of the shop's dependencies, by its kind."""
-
-    def make(kind: str, target: str = "postgres", **keys: Any) -> Any:
-        part = {"proxy": target}
-        if target == "postgres":
-            part["postgres"] = shop.ready["env"]["SHOP_POSTGRES"]
-        return chaos_locust.inject(
-            kind, target=target, targets={target: part}, proxy_api=shop.ready["proxy_api"], **keys
-        )
-
-    return make
 
 
 @contextmanager
@@ -127,7 +106,11 @@ def test_requests_wait_for_a_full_pool_and_all_are_served(shop, until, fault, re
     assert until(lambda: pool_is_full_of_connections(shop))
     usual_s = min(timed(lambda: shop.read_order(order_id))[0] for _ in range(5))
     most_used, most_sessions, seconds = 0.0, 0, list[float]()
-    with fault("latency", latency="150ms"), ThreadPoolExecutor(2 * POOL_SIZE) as pool, admin(shop) as looking:
+    with (
+        fault("latency", "postgres", latency="150ms"),
+        ThreadPoolExecutor(2 * POOL_SIZE) as pool,
+        admin(shop) as looking,
+    ):
         for _ in range(5):
             asked = [pool.submit(timed, lambda: shop.read_order(order_id)) for _ in range(2 * POOL_SIZE)]
             while not all(each.done() for each in asked):
@@ -276,7 +259,7 @@ def test_more_than_there_is_is_a_conflict_and_changes_nothing(shop) -> None:
 def test_an_order_that_fails_at_its_last_step_leaves_nothing_of_the_first(shop, until, fault) -> None:
     """Order, stock and outbox: the third fails."""
     counts = ask(shop, COUNTS)
-    with fault("postgres_serialization_failures", table="outbox", share="100%") as injection:
+    with fault("postgres_serialization_failures", "postgres", table="outbox", share="100%") as injection:
         replies = [shop.order(product_id=14) for _ in range(5)]
         assert {reply.status_code for reply in replies} == {503}
         assert "SerializationError" in replies[0].text
@@ -305,7 +288,7 @@ def test_without_the_right_to_write_the_shop_says_so_and_still_reads(shop) -> No
 def test_a_database_that_only_reads_refuses_writes_alone(shop, fault) -> None:
     order_id = shop.order().json()["id"]
     with user(shop) as session:
-        with fault("postgres_read_only"):
+        with fault("postgres_read_only", "postgres"):
             reply = shop.order()
             assert (reply.status_code, "ReadOnlySQLTransactionError" in reply.text) == (503, True)
             assert shop.read_order(order_id).status_code == 200
@@ -320,10 +303,10 @@ def test_a_lowered_limit_for_statements_is_met_by_what_waits_and_by_nothing_else
 ) -> None:
     """Reviews cannot be read for a while. That is told at once, and whoever wants other things is served."""
     order_id = shop.order().json()["id"]
-    with fault("postgres_lock_table", table="reviews"):
+    with fault("postgres_lock_table", "postgres", table="reviews"):
         usual_s, reply = timed(lambda: shop.http.get("/products/41/reviews"))
         assert (reply.status_code, "QueryCanceledError" in reply.text) == (503, True)
-        with fault("postgres_statement_timeout", limit="150ms"):
+        with fault("postgres_statement_timeout", "postgres", limit="150ms"):
             found_s = min(timed(lambda: shop.http.get("/products/42/reviews"))[0] for _ in range(3))
             others = [shop.read_order(order_id).status_code for _ in range(20)]
             assert others == [200] * 20
@@ -346,7 +329,7 @@ def test_who_meets_a_locked_table_waits_as_long_as_he_was_told_and_goes_on_after
 ) -> None:
     count = "SELECT count(*) FROM orders"
     with user(shop, statement_timeout="0") as patient, ThreadPoolExecutor(1) as pool:
-        with fault("postgres_lock_table", table="orders") as injection, user(shop) as hasty:
+        with fault("postgres_lock_table", "postgres", table="orders") as injection, user(shop) as hasty:
             waiting = pool.submit(timed, lambda: patient.execute(count.encode()).fetchone())
             assert until(lambda: ask(shop, f"{BLOCKED} AND pid = {patient.info.backend_pid}") == [(1,)])
             hasty.execute("SET lock_timeout = 250")
@@ -385,7 +368,7 @@ def test_without_its_index_a_query_is_slow_and_right(shop, fault, record_propert
     with user(shop, statement_timeout="0") as session:
         usual_ms, plan = plan_ms(session, query)
         assert "reviews_by_product" in plan
-        with fault("postgres_drop_index", index="reviews_by_product"):
+        with fault("postgres_drop_index", "postgres", index="reviews_by_product"):
             slow_ms, plan = plan_ms(session, query)
             assert "Seq Scan" in plan
             assert "reviews_by_product" not in plan
@@ -407,7 +390,7 @@ def test_with_little_memory_sorts_go_to_disk_and_are_right(shop, fault, record_p
         assert "external merge" not in plan
         usual_sum_ms, _ = plan_ms(session, summed)
         answers = [session.execute(query.encode()).fetchall() for query in (whole, summed)]
-    with fault("postgres_work_mem"), user(shop, statement_timeout="0") as session:
+    with fault("postgres_work_mem", "postgres"), user(shop, statement_timeout="0") as session:
         small_ms, plan = plan_ms(session, order)
         assert "external merge" in plan
         small_sum_ms, _ = plan_ms(session, summed, 1)
@@ -437,7 +420,7 @@ def test_a_full_server_refuses_at_once_and_the_shop_says_so(shop, until, fault, 
             return all("TooManyConnectionsError" in text for text in last)
         return False
 
-    with fault("postgres_exhaust_connections"):
+    with fault("postgres_exhaust_connections", "postgres"):
         refused = [asyncio.run(connect()) for _ in range(5)]
         assert refused == ["53300"] * 5
         assert until(has_none, 20)
@@ -516,7 +499,7 @@ def test_an_order_that_fails_before_or_after_its_charge_is_made_good_and_charged
 ) -> None:
     key = f"charge-{kind}"
     of_it = f"SELECT count(*), sum(amount_cents)::integer FROM orders WHERE idempotency_key = '{key}'"
-    with fault(kind, **given):
+    with fault(kind, "postgres", **given):
         assert shop.order(product_id=15, idempotency_key=key).status_code == 503
         assert len(shop.charges(f"alice:{key}")) == charges
         assert ask(shop, of_it) == [(0, None)]
@@ -527,7 +510,7 @@ def test_an_order_that_fails_before_or_after_its_charge_is_made_good_and_charged
 
 def test_while_nothing_can_be_shipped_orders_are_taken_and_none_is_lost(shop, until, fault) -> None:
     """The outbox is the shop's queue. Its consumer is stopped, and the shop is killed meanwhile."""
-    with fault("postgres_lock_table", table="shipments", mode="EXCLUSIVE"):
+    with fault("postgres_lock_table", "postgres", table="shipments", mode="EXCLUSIVE"):
         taken = [shop.order(product_id=16).json()["id"] for _ in range(5)]
         assert {shop.read_order(order_id).json()["status"] for order_id in taken} == {"placed"}
         shop.killed = shop.pid("shop")
@@ -559,7 +542,7 @@ def test_prepared_statements_outlive_a_changed_table_and_a_lost_connection(shop,
         assert list(await session.fetchrow(question, 2)) == [2, None]
         await session.execute("ALTER TABLE blocked_authors DROP COLUMN why")
         assert list(await session.fetchrow(question, 2)) == [2]
-        with fault("postgres_terminate_backends", every="100ms"):
+        with fault("postgres_terminate_backends", "postgres", every="100ms"):
             while not session.is_closed():
                 await asyncio.sleep(0.05)
             with pytest.raises(asyncpg.InterfaceError):
@@ -593,7 +576,7 @@ def test_pages_by_key_are_complete_while_rows_change_and_sessions_end(shop, faul
         writer.execute("CREATE TABLE entries AS SELECT 10 * n AS id FROM generate_series(1, 400) n")
         writer.execute("ALTER TABLE entries OWNER TO shop")
         try:
-            with fault("postgres_terminate_backends", every="150ms", user="shop"):
+            with fault("postgres_terminate_backends", "postgres", every="150ms", user="shop"):
                 pages = list(read_pages(shop, writer, by_key))
         finally:
             writer.execute("DROP TABLE entries")

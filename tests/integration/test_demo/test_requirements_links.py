@@ -14,26 +14,6 @@ import httpx
 import psycopg
 import pytest
 
-import chaos_locust
-
-
-@pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-
-
-@pytest.fixture
-def fault(shop) -> Callable[..., Any]:
-    """A fault on one of the shop's dependencies, by its kind."""
-
-    def make(kind: str, target: str, **keys: Any) -> Any:
-        part = {"proxy": target, "pidfile": str(shop.state / f"{target}.pid")}
-        return chaos_locust.inject(
-            kind, target=target, targets={target: part}, proxy_api=shop.ready["proxy_api"], **keys
-        )
-
-    return make
-
 
 def way_to(shop, name: str) -> tuple[str, int]:
     """Where the shop reaches it: behind the proxy."""

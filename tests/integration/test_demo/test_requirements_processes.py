@@ -27,26 +27,6 @@ import chaos_locust
 RESTARTED_S = 1.5  # the supervisor waits so long before it starts anew what has died
 
 
-@pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-
-
-@pytest.fixture
-def fault(shop) -> Callable[..., Any]:
-    """A fault on one of the shop's parts, by its kind."""
-
-    def make(kind: str, target: str, **keys: Any) -> Any:
-        part = {"pidfile": str(shop.state / f"{target}.pid")}
-        if target != "shop":
-            part["proxy"] = target
-        return chaos_locust.inject(
-            kind, target=target, targets={target: part}, proxy_api=shop.ready["proxy_api"], **keys
-        )
-
-    return make
-
-
 def identities(shop) -> dict[str, tuple[int, float]]:
     """(pid, start time) of each of the shop's processes; none for what is gone."""
     found = {}
