@@ -488,18 +488,18 @@ def test_an_order_that_is_given_up_in_a_deadlock_is_tried_again_by_the_shop(shop
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "charges"),
+    ("kind", "target", "given", "charges"),
     [
-        ("down", {"target": "payments"}, 0),
-        ("postgres_serialization_failures", {"table": "orders", "share": "100%"}, 1),
+        ("down", "payments", {}, 0),
+        ("postgres_serialization_failures", "postgres", {"table": "orders", "share": "100%"}, 1),
     ],
 )
 def test_an_order_that_fails_before_or_after_its_charge_is_made_good_and_charged_once(
-    shop, until, fault, kind, given, charges
+    shop, until, fault, kind, target, given, charges
 ) -> None:
     key = f"charge-{kind}"
     of_it = f"SELECT count(*), sum(amount_cents)::integer FROM orders WHERE idempotency_key = '{key}'"
-    with fault(kind, "postgres", **given):
+    with fault(kind, target, **given):
         assert shop.order(product_id=15, idempotency_key=key).status_code == 503
         assert len(shop.charges(f"alice:{key}")) == charges
         assert ask(shop, of_it) == [(0, None)]
