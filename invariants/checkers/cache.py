@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,25 +36,22 @@ class CacheConsistency:
         return Checked(tuple(violations), doubt, {"reads": reads, "writes": writes})
 
     def _judge(self, read: Operation, written: Sequence[Operation]) -> Violation | None:
+        """A value that nobody wrote is what was there before, or a default: older than all writes."""
         sources = [op for op in written if op.value == read.result and op.start_s <= read.end_s]
-        if not sources and any(op.happened and op.end_s < read.start_s for op in written):
-            title = f"a value was read that nobody wrote: {read}"
-            return Violation(self.name, title, (read,), "unwritten")
-        newest = max((op.start_s for op in sources), default=float("-inf"))
-        # Surely overwritten: a write that began after every write of this value had ended.
-        ended = max((op.end_s for op in sources), default=float("-inf"))
+        ended_s = max((op.end_s for op in sources), default=-math.inf)
+        # Surely overwritten: by a write that began after every write of this value had ended.
         over = [
             op
             for op in written
-            if op.happened and op.start_s > max(ended, newest) and op.end_s + self.stale_s < read.start_s
+            if op.happened and op.start_s > ended_s and op.end_s + self.stale_s < read.start_s
         ]
-        if not sources or not over:
+        if not over:
             return None
         age_s = read.start_s - min(op.end_s for op in over)
         title = (
             f"a value was served {age_s:.3g} s after it was overwritten ({self.stale_s:g} s allowed): {read}"
         )
-        return Violation(self.name, title, (sources[-1], over[0], read), "stale read")
+        return Violation(self.name, title, (*sources[-1:], over[0], read), "stale read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +69,27 @@ class SingleFlight:
         return "single-flight"
 
     def check(self, history: History) -> Checked:
-        violations = []
-        calls = history.of("origin")
+        violations, told = list[Violation](), 0
+        calls, gets = history.of("origin"), history.of("get")
         for key in sorted({call.key for call in calls}, key=str):
             operations = [call for call in calls if call.key == key]
+            wanted = [get for get in gets if get.key == key]
             for before, after in itertools.pairwise(operations):
-                until_s = (
-                    max(before.end_s, before.start_s + self.lasts_s) if before.happened else before.end_s
-                )
-                if after.start_s < until_s:
+                if after.start_s < self._until_s(before):
                     title = f"the origin was asked for {key} again while the answer was under way or good"
                     violations.append(Violation(self.name, title, (before, after), "stampede"))
-        gets = len(history.of("get"))
-        doubt = "" if calls and gets else "nothing was fetched from the origin"
-        return Checked(tuple(violations), doubt, {"gets": gets, "origin calls": len(calls)})
+            told += sum(self._wanted_again(call, wanted) for call in operations)
+        doubt = "" if told or violations else "nothing was wanted again while the answer was under way or good"
+        if not calls or not gets:
+            doubt = "nothing was fetched from the origin"
+        seen = {"gets": len(gets), "origin calls": len(calls), "wanted again": told}
+        return Checked(tuple(violations), doubt, seen)
+
+    def _until_s(self, call: Operation) -> float:
+        """From its start to here no other call may start."""
+        return max(call.end_s, call.start_s + self.lasts_s) if call.happened else call.end_s
+
+    def _wanted_again(self, call: Operation, gets: Sequence[Operation]) -> bool:
+        """One get makes the call; another one could have made one more."""
+        during = [get for get in gets if get.start_s < self._until_s(call) and get.end_s > call.start_s]
+        return len(during) > 1

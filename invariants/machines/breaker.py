@@ -1,0 +1,82 @@
+"""A circuit breaker lets calls through again once what is behind it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from invariants.checkers.base import Checker
+from invariants.checkers.breaker import OPEN, CircuitBreaker
+from invariants.machine import Machine, Refused, rule
+
+
+@dataclass
+class CircuitBreakerNeverStuckOpen(Machine):
+    """timeout_s: how long the breaker stays open before it tries. grace_s: how much longer it may take."""
+
+    name = "circuit_breaker_never_stuck_open"
+    reason = "A breaker that stays open turns a fault that lasted seconds into an outage that lasts."
+    needs = "call, break_dependency, heal_dependency"
+
+    timeout_s: float = 1.0
+    grace_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        self._last = "not called"
+
+    @property
+    def statement(self) -> str:
+        return (
+            f"Within {self.timeout_s + self.grace_s:g} s after the dependency is healthy again, "
+            "the circuit breaker lets a call through."
+        )
+
+    @property
+    def checker(self) -> Checker:
+        return CircuitBreaker(self.timeout_s, self.grace_s)
+
+    def state(self) -> str:
+        """What the last call showed of the breaker."""
+        return "+".join(sorted({*self.acting, self._last}))
+
+    @rule(weight=6)
+    def call(self, client: Any) -> Any:
+        return self._call(client)
+
+    @rule(weight=2)
+    def break_dependency(self, client: Any) -> None:
+        client.break_dependency()
+
+    @rule()
+    def heal_dependency(self, client: Any) -> None:
+        client.heal_dependency()
+
+    @rule(timeouts=st.sampled_from([0.5, 1.0, 1.5]))
+    def wait(self, client: Any, timeouts: float) -> None:
+        self.target.sleep(timeouts * self.timeout_s)
+
+    # So each sequence that opened the breaker shows whether it closes again.
+
+    @rule(closing=True)
+    def last_heal(self, client: Any) -> None:
+        client.heal_dependency()
+
+    @rule(closing=True)
+    def last_wait(self, client: Any) -> None:
+        self.target.sleep(self.timeout_s + self.grace_s)
+
+    @rule(closing=True)
+    def last_call(self, client: Any) -> Any:
+        return self._call(client)
+
+    def _call(self, client: Any) -> Any:
+        self._last = "no answer"
+        try:
+            result = client.call()
+        except Refused as refusal:
+            self._last = "open" if str(refusal) == OPEN else "failing"
+            raise
+        self._last = "closed"
+        return result
