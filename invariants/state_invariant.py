@@ -36,7 +36,7 @@ class StateInvariant:
     """
 
     def __init__(self, machine: type[Machine], target: Any, options: Mapping[str, Any]) -> None:
-        allowed = [each.name for each in fields(machine)][3:]
+        allowed = [each.name for each in fields(machine) if each.init][3:]
         for name in options:
             if name not in allowed:
                 given = ", ".join(allowed) or "none"
