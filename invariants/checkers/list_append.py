@@ -89,7 +89,7 @@ class _Facts:
         self.last_of: dict[tuple[str, int], Any] = {}  # a writer's last element of a key
         self.order: dict[str, list[Any]] = {}
         self.reads: list[tuple[int, str, tuple[Any, ...]]] = []  # first read of a key, own appends left out
-        self.appends: dict[tuple[str, int], list[Any]] = defaultdict(list)
+        self.unread: dict[str, list[int]] = defaultdict(list)  # who wrote what comes after all of that order
 
     def operation(self, node: int) -> Operation:
         return self._operations[node]
@@ -110,7 +110,6 @@ class _Facts:
                     raise InvalidHistory(f"the element {element} is appended twice to {key}: {operation}")
                 self.writer[key, element] = node
                 self.last_of[key, node] = element
-                self.appends[key, node].append(element)
 
     def _take_reads(self, node: int, operation: Operation) -> None:
         own: dict[str, list[Any]] = defaultdict(list)
@@ -141,6 +140,15 @@ class _Facts:
             if whole[1][: len(elements)] != elements:
                 self._found.add("incompatible order", [self._operations[whole[0]], self._operations[node]])
         self.order = {key: list(elements) for key, (_, elements) in longest.items()}
+        self._find_unread()
+
+    def _find_unread(self) -> None:
+        """A list only grows: what was appended for certain and is in no read comes after all that is."""
+        read = {(key, element) for _, key, elements in self.reads for element in elements}
+        known = {(key, self.writer.get((key, element))) for key, element in read}
+        for key, node in self.last_of:
+            if self._operations[node].happened and (key, node) not in known:
+                self.unread[key].append(node)
 
     def _find_dirty_reads(self) -> None:
         for node, key, elements in self.reads:
@@ -197,6 +205,9 @@ def _dependencies(
             later = (writer for writer in writers[place + 1 :] if writer != writers[place])
             following[key, element] = next(later, None)
     first = {key: facts.writer.get((key, elements[0])) for key, elements in facts.order.items() if elements}
+    for key, writers_after in facts.unread.items():
+        last = facts.writer.get((key, facts.order[key][-1])) if key in facts.order else None
+        written.add_edges_from((last, after) for after in writers_after if last is not None)
     for node, key, seen in facts.reads:
         if seen:
             source = facts.writer.get((key, seen[-1]))
@@ -205,15 +216,18 @@ def _dependencies(
                 read.add_edge(source, node)
         else:
             after = first.get(key)
-        if after is not None and after != node:
+        if after is not None:
             missed.append((node, after))
+        elif len(seen) == len(facts.order.get(key, ())):
+            missed.extend((node, unread) for unread in facts.unread[key])
+    missed[:] = [(node, after) for node, after in missed if node != after]
 
 
 def _lost_updates(facts: _Facts) -> Iterator[tuple[str, list[int]]]:
-    """Two that read the same state of a key and both appended to it, and were both seen."""
+    """Two that read the same state of a key and both appended to it."""
     changers: dict[tuple[str, Any], list[int]] = defaultdict(list)
     for node, key, elements in facts.reads:
-        if set(facts.appends.get((key, node), ())) & set(facts.order.get(key, ())):
+        if (key, node) in facts.last_of:
             changers[key, elements[-1] if elements else None].append(node)
     for nodes in changers.values():
         if len(nodes) > 1:

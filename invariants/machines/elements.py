@@ -22,9 +22,7 @@ class ElementsNeverDisappear(Machine):
     @property
     def statement(self) -> str:
         within = f" that starts more than {self.stale_s:g} s later" if self.stale_s else " that starts later"
-        return (
-            f"Every acknowledged element is in every read{within}, and nothing is read that was not added"
-        )
+        return f"Every acknowledged element is in every read{within}, and nothing is read that was not added"
 
     @property
     def checker(self) -> SetFull:

@@ -65,6 +65,30 @@ ANOMALIES: dict[str, tuple[History, list[str]]] = {
         ),
         ["lost update", "G-single"],
     ),
+    "lost update that nobody read": (
+        transactions(
+            ([["r", "x", []], ["append", "x", 1]],),
+            ([["r", "x", []], ["append", "x", 2]],),
+        ),
+        ["lost update", "G2"],
+    ),
+    "write skew that nobody read": (
+        transactions(([["r", "x", []], ["append", "y", 1]],), ([["r", "y", []], ["append", "x", 1]],)),
+        ["G2"],
+    ),
+    "read skew of what nobody read": (
+        transactions(
+            ([["append", "x", 1], ["append", "y", 1]],),
+            ([["r", "x", []], ["r", "y", [1]]],),
+        ),
+        ["G-single"],
+    ),
+    "an append without an answer that nobody read": (
+        transactions(
+            ([["r", "x", []], ["append", "y", 1]],), ([["r", "y", []], ["append", "x", 1]], "info")
+        ),
+        [],
+    ),
     "read skew": (
         transactions(
             ([["append", "x", 1], ["append", "y", 1]],),
