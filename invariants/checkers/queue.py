@@ -5,6 +5,7 @@ The `total-queue` of Jepsen: in the end the queue is drained, so all that was ac
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,13 @@ class TotalQueue:
                 for message in _messages(operation):
                     came[_key(message)].append(operation)
         violations = []
-        drained = any(op.happened for op in history.of("drain"))
-        lost = [op for key, op in asked.items() if op.happened and key not in came]
-        # A dequeue without an answer may have taken a message with it: as many as there are of them.
+        drained_s = max((op.start_s for op in history.of("drain") if op.happened), default=-math.inf)
+        missing = [op for key, op in asked.items() if op.happened and key not in came]
+        lost = [op for op in missing if op.end_s < drained_s]
+        # A dequeue without an answer may have taken a message with it, a drain any number of them.
         taken = sum(op.outcome == "info" for op in history.of("dequeue"))
-        if drained and len(lost) > taken:
+        emptied = any(op.outcome == "info" for op in history.of("drain"))
+        if len(lost) > taken and not emptied:
             violations.append(self._of("lost", f"{len(lost)} accepted messages never came out", lost))
         for key, operations in came.items():
             asking = asked.get(key)
@@ -54,17 +57,22 @@ class TotalQueue:
             "enqueued": sum(op.happened for op in asked.values()),
             "dequeued": sum(map(len, came.values())),
         }
-        return Checked(tuple(violations), _doubt(seen["enqueued"], drained, lost, taken), seen)
+        return Checked(tuple(violations), _doubt(seen["enqueued"], missing, lost, taken, emptied), seen)
 
     def _of(self, anomaly: str, title: str, operations: list[Operation]) -> Violation:
         return Violation(self.name, title, tuple(operations), anomaly)
 
 
-def _doubt(enqueued: int, drained: bool, lost: list[Operation], taken: int) -> str:
+def _doubt(
+    enqueued: int, missing: list[Operation], lost: list[Operation], taken: int, emptied: bool
+) -> str:
     if not enqueued:
         return "nothing was accepted by the queue"
-    if lost and not drained:
-        return f"the queue was never drained, so {len(lost)} messages may still be in it"
+    if len(missing) > len(lost):
+        left = len(missing) - len(lost)
+        return f"the queue was never drained after that, so {left} messages may still be in it"
+    if lost and emptied:
+        return f"a drain had no answer, and may have taken the {len(lost)} messages that are missing"
     if 0 < len(lost) <= taken:
         return f"{taken} dequeues had no answer, and may have taken the {len(lost)} messages that are missing"
     return ""

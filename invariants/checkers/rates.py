@@ -27,7 +27,7 @@ class LatencyBounded:
 
     def check(self, history: History) -> Checked:
         operations = _chosen(history, self.kinds)
-        slow = [op for op in operations if op.outcome == "info" or op.end_s - op.start_s > self.limit_s]
+        slow = [op for op in operations if op.outcome == "info" or op.lasted_s > self.limit_s]
         allowed = 1 - self.quantile
         words = f"took longer than {self.limit_s:g} s"
         return _judge(self.name, operations, slow, allowed, words, "too slow")
