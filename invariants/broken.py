@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chaos_locust.errors import ChaosError
+from chaos_locust.errors import ChaosError, DirtyTarget
 from invariants.checkers.base import Checker, Violation
 from invariants.checkers.rates import ENOUGH
 from invariants.history import History
@@ -16,6 +16,9 @@ from invariants.sequence import Step
 from invariants.shrink import how_often, shrink, tries_needed
 
 InTime = Callable[[], bool]
+
+MEASURING = 0.2
+"""So large a share of the time is for measuring how often the steps fail, before and after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class _Again:
     def fails(self, steps: Sequence[Step]) -> bool:
         try:
             ran = self._runner.run(steps, self._repeat)
+        except DirtyTarget:
+            raise  # whatever came after it would be tried on a target that is left changed
         except ChaosError:
             return False  # a candidate that cannot be run shows nothing
         for found in ran.checked.violations:
@@ -55,13 +60,18 @@ class _Again:
 
 
 def shortest(
-    runner: Runner, steps: Sequence[Step], violation: Violation, history: History, in_time: InTime
+    runner: Runner,
+    steps: Sequence[Step],
+    violation: Violation,
+    history: History,
+    within: Callable[[float], InTime],
 ) -> Broken:
-    """For an invariant that one sequence breaks."""
+    """For an invariant that one sequence breaks. within: gives a share of the time from now on."""
     again = _Again(runner, violation, history, 1)
-    tries = tries_needed(*how_often(again.fails, steps, in_time))
-    short, sure = shrink(steps, again.fails, tries, in_time)
-    failures, tried = how_often(again.fails, short, in_time)
+    # Where a run takes seconds, to measure well would leave no time to shorten.
+    tries = tries_needed(*how_often(again.fails, steps, within(MEASURING)))
+    short, sure = shrink(steps, again.fails, tries, within(1 - 2 * MEASURING))
+    failures, tried = how_often(again.fails, short, within(MEASURING))
     return Broken(again.violation, short, again.history, failures, tried, sure)
 
 
