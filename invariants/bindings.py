@@ -21,6 +21,7 @@ from invariants.targets.base import Target
 SHOP = "shop"
 
 SCHEMES = {
+    "firestore": "firestore",
     "postgres": "sql",
     "postgresql": "sql",
     "redis": "redis",
