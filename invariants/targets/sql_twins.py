@@ -69,7 +69,7 @@ class ElementsInOneRowClient(sql.SqlElementsClient):
 
     def read(self) -> list[int]:
         with self.statements() as connection:
-            return [int(each) for each, in connection.execute(b"SELECT unnest(elements) FROM elements")]
+            return [int(each) for (each,) in connection.execute(b"SELECT unnest(elements) FROM elements")]
 
 
 @dataclass(repr=False)
