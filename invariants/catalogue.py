@@ -24,6 +24,21 @@ BUILT_IN = {
     "sessions_are_consistent": "sessions:SessionsAreConsistent",
     "one_miss_one_fetch": "single_flight:OneMissOneFetch",
     "transactions_are_serializable": "list_append:TransactionsAreSerializable",
+    "locks_exclude": "exclusion:LocksExclude",
+    "writers_are_alone": "exclusion:WritersAreAlone",
+    "counters_are_exact": "counter:CountersAreExact",
+    "stock_is_never_oversold": "counter:StockIsNeverOversold",
+    "messages_stay_in_order": "delivery:MessagesStayInOrder",
+    "tasks_run_once": "once:TasksRunOnce",
+    "initialised_once": "once:InitialisedOnce",
+    "updates_are_not_lost": "updates:UpdatesAreNotLost",
+    "published_data_are_seen": "publication:PublishedDataAreSeen",
+    "maps_stay_sound": "shared_map:MapsStaySound",
+    "requests_are_answered": "answers:RequestsAreAnswered",
+    "requests_end_in_time": "answers:RequestsEndInTime",
+    "service_recovers": "answers:ServiceRecovers",
+    "nobody_waits_for_others": "answers:NobodyWaitsForOthers",
+    "tokens_are_checked": "admission:TokensAreChecked",
 }
 """Name -> file and class in `invariants.machines`."""
 
