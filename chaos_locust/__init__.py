@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chaos_locust.experiments import ChaosExperiment
     from chaos_locust.injection import chaos_inject, inject
+    from chaos_locust.locust_plugin.operations import operation
     from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
     from chaos_locust.locust_plugin.shapes import RampShape, SoakShape, SpikeShape, StepsShape, StressShape
@@ -26,6 +27,7 @@ _HOMES = {
     "chaos_inject": "chaos_locust.injection",
     "inject": "chaos_locust.injection",
     "must_refuse": "chaos_locust.locust_plugin.refusals",
+    "operation": "chaos_locust.locust_plugin.operations",
     "register": "chaos_locust.locust_plugin.register",
     "RampShape": "chaos_locust.locust_plugin.shapes",
     "SoakShape": "chaos_locust.locust_plugin.shapes",
@@ -51,6 +53,7 @@ __all__ = [
     "inject",
     "load_plan",
     "must_refuse",
+    "operation",
     "register",
 ]
 

@@ -1,7 +1,8 @@
 """Findings of companions (invariants, compliance, anybody's) that enter a verdict.
 
-A companion is an entry point in the group `chaos_locust.findings`: a callable that takes the plan and
-the recording and returns findings, with its own name as their `source`.
+The invariants of a plan are judged by `invariants.load_run`. Any other companion is an entry point in the
+group `chaos_locust.findings`: a callable that takes the plan and the recording and returns findings, with its
+own name as their `source`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
+from chaos_locust.errors import Problem
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.model import Plan
@@ -16,9 +18,22 @@ from chaos_locust.plan.model import Plan
 GROUP = "chaos_locust.findings"
 
 
+def companion_problems(plan: Plan) -> list[Problem]:
+    """What is wrong with the keys of the plan that companions read."""
+    if not plan.invariants:
+        return []
+    from invariants.load_run import problems
+
+    return problems(plan)
+
+
 def companion_findings(plan: Plan, recording: Recording) -> Sequence[Finding]:
     """All findings of all companions. One that raises is a finding too: INCONCLUSIVE, never silence."""
     findings: list[Finding] = []
+    if plan.invariants:
+        from invariants.load_run import findings as judged
+
+        findings += judged(plan, recording)
     for entry_point in entry_points(group=GROUP):
         try:
             findings += entry_point.load()(plan, recording)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from chaos_locust.measure.window import Window
@@ -27,6 +28,10 @@ FaultState = Literal[
 EndReason = Literal[
     "finished", "aborted", "interrupted", "baseline_deviated", "workers_lost", "guardian_lost", "crashed"
 ]
+
+
+HISTORY_TOPIC = "history"
+"""The topic of a Note that says what the history lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +189,12 @@ class Recording:
     """A whole run as it was recorded: what the judge and the reports work from.
 
     events: in order of `t_s`, the header included. windows: by (due second, request name), merged over
-    all workers and final; the name `measure.window.ARRIVALS` holds the schedule's own accounts.
+    all workers and final; the name `measure.window.ARRIVALS` holds the schedule's own accounts. folder: where
+    it was read from, with what was recorded beside it; None: from nowhere.
     """
 
     header: RunStarted
     events: tuple[Event, ...]
     windows: Mapping[tuple[int, str], Window]
     complete: bool = field(default=True)  # False: the journal ends without RunEnded
+    folder: Path | None = field(default=None, compare=False)

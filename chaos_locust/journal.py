@@ -41,6 +41,7 @@ from chaos_locust.measure.window import Window
 from chaos_locust.redact import redact, redact_text
 
 JOURNAL_NAME = "journal.jsonl"
+HISTORY_NAME = "history.jsonl"  # what users did, beside the journal, where the plan has invariants
 GUARDIAN_NAME = "guardian.jsonl"  # what the guardian wrote by itself, beside the journal
 
 _KINDS: Mapping[str, type[Event]] = {
@@ -198,7 +199,7 @@ def read_journal(path: Path) -> Recording:
     events.extend(_guardian_events(file.with_name(GUARDIAN_NAME), header, events))
     # The header stays first even when a clock offset puts something before the start.
     ordered = (header, *sorted(events[1:], key=lambda event: event.t_s))
-    return Recording(header=header, events=ordered, windows=windows, complete=complete)
+    return Recording(header, ordered, windows, complete, folder=file.parent)
 
 
 def _check_schema(data: Mapping[str, Any], file: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from chaos_locust.locust_plugin.recorder import Windows
 from chaos_locust.locust_plugin.shares import Shares
+from chaos_locust.measure.clock import ClockError, estimate_offset
 from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import ARRIVALS, Window
 from chaos_locust.plan.schedule import Schedule
@@ -16,8 +17,8 @@ State = Literal["greeted", "said_hello", "ready", "active", "final", "lost", "re
 
 class Worker:
     """One worker. heard_s: when it last said something, on the master's clock; covered_s: up to here it has
-    told of all its arrivals; offset_s: its clock minus the master's; replaced: its users were given to the
-    others."""
+    told of all its arrivals; offset_s: its clock minus the master's, `clock` how far that may be off;
+    operations: so many it has told; replaced: its users were given to the others."""
 
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
@@ -28,6 +29,8 @@ class Worker:
         self.covered_s = 0.0
         self.offset_s = 0.0
         self.clock_samples: list[tuple[float, float, float]] = []
+        self.clock: ClockError | None = None
+        self.operations = 0
         self.shares = Shares()
         self.in_flight = 0
         self.exceptions = 0
@@ -35,6 +38,13 @@ class Worker:
         self.steps_seen: set[str] = set()
         self.replaced = False
         self._open: dict[tuple[int, str], list[int]] = {}
+
+    def agree_clock(self, drift: float, origin_s: float, now_s: float) -> float:
+        """From now on its times are the master's but for the offset; returns the greatest error of that, in
+        s. drift, origin_s, now_s: see ClockError."""
+        self.offset_s, error_s = estimate_offset(self.clock_samples)
+        self.clock = ClockError(self.offset_s, error_s, drift, origin_s, now_s)
+        return error_s
 
     def read_windows(self, data: Sequence[Sequence[Any]], layout: Layout) -> Windows:
         """The windows of a report; what is still under way in them is remembered."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from locust.env import Environment
 from locust.rpc import Message
 
-from chaos_locust.events import Event, GeneratorSample, StepSeen, WorkerEvent
+from chaos_locust.events import HISTORY_TOPIC, Event, GeneratorSample, Note, StepSeen, WorkerEvent
 from chaos_locust.locust_plugin.crew import Worker
+from chaos_locust.locust_plugin.operations import Row
 from chaos_locust.locust_plugin.roll_call import RollCall
+from chaos_locust.measure.clock import ClockError
 from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
@@ -26,12 +28,14 @@ class Inbox:
         layout: Layout,
         on_event: Callable[[Event], None],
         on_windows: Callable[[Mapping[tuple[int, str], Window]], None],
+        on_operations: Callable[[Sequence[Row], ClockError], None],
     ) -> None:
         self._roll = roll
         self._plan = plan
         self._layout = layout
         self._emit = on_event
         self._on_windows = on_windows
+        self._on_operations = on_operations
 
     def receive(self, environment: Environment, msg: Message, **_: Any) -> None:
         """Listener of Locust's. What belongs to another run or comes from who was sent home is ignored."""
@@ -59,6 +63,7 @@ class Inbox:
         changes = worker.read_windows(data["windows"], self._layout)
         if changes:
             self._on_windows(changes)
+        self._read_operations(worker, data["t_s"], *data["operations"])
         for step, seen_s in data["steps"]:
             self._step_seen(worker, step, seen_s)
         if data["sample"] is not None:
@@ -73,6 +78,17 @@ class Inbox:
         if data["final"]:
             worker.state = "final"
             self._emit(WorkerEvent(data["t_s"], worker.name, "finished"))
+
+    def _read_operations(self, worker: Worker, t_s: float, before: int, rows: Sequence[Row]) -> None:
+        """In the order in which they ended there; what went missing on the way is told."""
+        if before != worker.operations:
+            missing = before - worker.operations
+            self._emit(
+                Note(t_s, HISTORY_TOPIC, f"{missing} operations of worker {worker.name} never arrived")
+            )
+        worker.operations = before + len(rows)
+        if rows and worker.clock is not None:
+            self._on_operations(rows, worker.clock)
 
     def _step_seen(self, worker: Worker, name: str, seen_s: float) -> None:
         assert self._plan.load is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,22 +14,17 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 
 from chaos_locust.errors import ChaosError, PreflightFailed, Problem
-from chaos_locust.events import (
-    ClockOffset,
-    Event,
-    LoadStopped,
-    SharesChanged,
-    WorkerEvent,
-)
+from chaos_locust.events import ClockOffset, Event, LoadStopped, SharesChanged, WorkerEvent
 from chaos_locust.locust_plugin.crew import Worker
 from chaos_locust.locust_plugin.inbox import Inbox
 from chaos_locust.locust_plugin.messages import TO_MASTER, TO_WORKER, Clock, epoch_clock
+from chaos_locust.locust_plugin.operations import Row
 from chaos_locust.locust_plugin.roll_call import LOCAL, LOOK_S, RollCall
 from chaos_locust.locust_plugin.shapes import user_changes
 from chaos_locust.locust_plugin.shares import part
 from chaos_locust.locust_plugin.users import first_users
 from chaos_locust.locust_plugin.worker import LoadWorker
-from chaos_locust.measure.clock import estimate_offset
+from chaos_locust.measure.clock import ClockError
 from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
@@ -42,6 +37,8 @@ SILENT_S = 3.0
 """A worker that has sent nothing for so long is lost. Reports come every half second; Locust itself needs
 4 to 5 s to call a worker missing."""
 FINAL_LIMIT_S = 5.0
+DRIFT = 500e-6
+"""So much at most two clocks move apart: the fastest that a clock is slewed by NTP."""
 SPAWN_RATE = 10_000
 
 
@@ -49,7 +46,8 @@ class LoadMaster:
     """The load of one run; made anew for each.
 
     on_event: WorkerEvent, ClockOffset, SharesChanged, StepSeen, GeneratorSample, LoadStopped.
-    on_windows: additive changes by (due second, name), as they come. Both are called from `begin` on.
+    on_windows: additive changes by (due second, name), as they come. on_operations: those of one worker, with
+    the error of its clock. All are called from `begin` on.
     """
 
     def __init__(
@@ -59,6 +57,7 @@ class LoadMaster:
         layout: Layout,
         on_event: Callable[[Event], None],
         on_windows: Callable[[Mapping[tuple[int, str], Window]], None],
+        on_operations: Callable[[Sequence[Row], ClockError], None],
         clock: Clock | None = None,
     ) -> None:
         assert environment.runner is not None
@@ -68,6 +67,7 @@ class LoadMaster:
         self._layout = layout
         self._emit = on_event
         self._on_windows = on_windows
+        self._on_operations = on_operations
         self._clock = clock or epoch_clock()
         self._roll = RollCall(self._runner, plan, self._clock, self._on_sent_home)
         self._start_epoch_s: float | None = None
@@ -116,7 +116,8 @@ class LoadMaster:
         load of the plan, now for a load of Locust's own. Raises PreflightFailed when no worker can take part.
         """
         distributed = isinstance(self._runner, MasterRunner)
-        inbox = Inbox(self._roll, self._plan, self._layout, self._emit, self._on_windows)
+        sinks = self._emit, self._on_windows, self._on_operations
+        inbox = Inbox(self._roll, self._plan, self._layout, *sinks)
         self._runner.custom_messages[TO_MASTER] = (inbox.receive, False)
         if not distributed and TO_WORKER not in self._runner.custom_messages:
             LoadWorker(self._environment).listen()
@@ -168,8 +169,10 @@ class LoadMaster:
 
     def _go(self, workers: list[Worker], from_s: float) -> None:
         """They take part from `from_s` on; the schedule is shared among all that do."""
+        assert self._start_epoch_s is not None
         for worker in workers:
-            worker.offset_s, error_s = estimate_offset(worker.clock_samples)
+            drift = 0.0 if worker.node_id == LOCAL else DRIFT
+            error_s = worker.agree_clock(drift, self._start_epoch_s, self._clock())
             worker.state, worker.heard_s, worker.covered_s = "active", self._clock(), from_s
             self._emit(WorkerEvent(self.now_s, worker.name, "joined"))
             self._emit(ClockOffset(self.now_s, worker.name, worker.offset_s, error_s))
@@ -217,6 +220,8 @@ class LoadMaster:
             gevent.sleep(LOOK_S)
             stood_still_s = max(0.0, self._clock() - looked_s - LOOK_S)
             looked_s = self._clock()
+            if self._plan.invariants:
+                self._roll.ask_clocks(self._roll.of_state("active"))
             for worker in self._roll.of_state("active"):
                 worker.heard_s += stood_still_s
                 silent_s = self._clock() - worker.heard_s

@@ -8,8 +8,9 @@ master to worker                                       worker to master
   prepare: plan                                          ready | refused: detail
   go: start_epoch_s, from_s, share, max_users
   share: from_s, share, max_users                        users: t_s (a closed workload's users changed)
-  stop: at_s                                             report: windows, covered_s, in_flight, steps, sample,
-  abandon                                                        exceptions, listener_failed, final
+  stop: at_s                                             report: windows, operations, covered_s, in_flight,
+  abandon                                                        steps, sample, exceptions, listener_failed,
+                                                                 final
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from gevent.monkey import is_module_patched
 from locust.env import Environment
 
 from chaos_locust.backends.preflight import preflight
+from chaos_locust.companions import companion_problems
 from chaos_locust.errors import InvalidPlan, PreflightFailed, Problem
 from chaos_locust.leases.claims import refuse_taken
 from chaos_locust.locust_plugin.shapes import LoadShape
@@ -39,8 +40,8 @@ def checked_plan(environment: Environment) -> Plan:
     checked = check_plan(plan)
     for warning in checked.warnings:
         logger.warning("%s", warning)
-    if checked.problems:
-        raise InvalidPlan(checked.problems)
+    if problems := (*checked.problems, *companion_problems(plan)):
+        raise InvalidPlan(problems)
     refuse_taken(plan, os.environ)
     preflight(plan, Path(environment.parsed_options.chaos_results))
     return plan

@@ -86,8 +86,10 @@ class RollCall:
             if data["version"] != __version__:
                 worker.state = "refused"
                 worker.detail = f"it has chaos-locust {data['version']}, the master has {__version__}"
-        elif say == "clock":
+        elif say == "clock" and worker.clock is None:
             worker.clock_samples.append((data["sent_s"], data["remote_s"], self._clock()))
+        elif say == "clock" and worker.clock is not None:
+            worker.clock.measure(data["sent_s"], data["remote_s"], self._clock())
         elif say == "ready" and worker.state == "said_hello":
             worker.state = "ready"
         elif say == "refused" and worker.state == "said_hello":
@@ -97,6 +99,11 @@ class RollCall:
     def send(self, worker: Worker, data: dict[str, Any]) -> None:
         self._runner.send_message(TO_WORKER, {**data, "run": self.run}, worker.node_id)
 
+    def ask_clocks(self, workers: Iterable[Worker]) -> None:
+        """Their clocks are compared with ours as soon as they reply."""
+        for worker in workers:
+            self.send(worker, {"say": "clock", "sent_s": self._clock()})
+
     def wait(self, condition: Callable[[], bool], limit_s: float) -> None:
         """Until the condition holds, at most `limit_s`; looked at whenever a worker has said something."""
         deadline_s = self._clock() + limit_s
@@ -105,8 +112,7 @@ class RollCall:
             self._heard.wait(min(LOOK_S, max(0.0, deadline_s - self._clock())))
 
     def _compare_clocks(self, workers: list[Worker], rounds: int) -> None:
-        for worker in workers:
-            self.send(worker, {"say": "clock", "sent_s": self._clock()})
+        self.ask_clocks(workers)
         self.wait(lambda: all(len(worker.clock_samples) >= rounds for worker in workers), CLOCK_LIMIT_S)
 
     def _send_home(self, worker: Worker) -> None:

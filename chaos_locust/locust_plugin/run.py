@@ -7,7 +7,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,16 @@ from chaos_locust.events import (
     SteadyState,
     WorkerEvent,
 )
-from chaos_locust.journal import JOURNAL_NAME, Journal, read_journal
+from chaos_locust.journal import HISTORY_NAME, JOURNAL_NAME, Journal, read_journal
 from chaos_locust.judge.judge import judge
 from chaos_locust.judge.layout import plan_layout
 from chaos_locust.judge.verdict import Verdict
 from chaos_locust.leases.client import Guardian
+from chaos_locust.locust_plugin.history import HistoryFile
 from chaos_locust.locust_plugin.master import LoadMaster
 from chaos_locust.locust_plugin.messages import epoch_clock
+from chaos_locust.locust_plugin.operations import Row
+from chaos_locust.measure.clock import ClockError
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.terminal import print_verdict
@@ -80,8 +83,10 @@ class ChaosRun:
         self._on_figures = on_figures
         self._layout = plan_layout(plan)
         self._journal = Journal(folder / JOURNAL_NAME, self._layout, lambda: self.now_s)
+        self._history = HistoryFile(folder / HISTORY_NAME) if plan.invariants else None
         self._guardian = Guardian(self.run_id, plan, folder, self._on_guardian)
-        self._load = LoadMaster(environment, plan, self._layout, self._on_event, self._on_windows)
+        sinks = self._on_event, self._on_windows, self._on_operations
+        self._load = LoadMaster(environment, plan, self._layout, *sinks)
         self._conductor = Conductor(plan, duration_s)
         self._start_epoch_s: float | None = None
         self._early: list[Event] = []
@@ -199,6 +204,10 @@ class ChaosRun:
         for (second, name), change in changes.items():
             self._write(partial(self._journal.write_window, second, name, change))
 
+    def _on_operations(self, rows: Sequence[Row], clock: ClockError) -> None:
+        if self._history is not None:
+            self._write(partial(self._history.add, rows, clock))
+
     def _write(self, write: Callable[[], None]) -> None:
         try:
             write()
@@ -237,10 +246,13 @@ class ChaosRun:
         self._undo()
         if not began:  # nothing was measured: no folder that looks like a run is left
             self._journal.close()
-            (self.folder / JOURNAL_NAME).unlink()
+            for name in (JOURNAL_NAME, HISTORY_NAME):
+                (self.folder / name).unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
             return
+        if self._history is not None:
+            self._write(self._history.close)
         self._on_event(self._ended(*(self._ending or (reason, detail))))
         self._journal.close()
         recording = read_journal(self.folder)

@@ -94,7 +94,7 @@ class LoadWorker:
             if plan.requests and isinstance(self._runner, WorkerRunner):
                 self._environment.host = plan.host
                 adopt_requests(self._environment, plan.requests)
-            self._workload = Workload(self._environment, plan, self._clock, self._send)
+            self._workload = Workload(self._environment, plan, self._name, self._clock, self._send)
             self._prepared.set()
         except ChaosError as error:
             self._send({"say": "refused", "detail": str(error)})

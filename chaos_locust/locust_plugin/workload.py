@@ -20,6 +20,7 @@ from chaos_locust.judge.layout import plan_layout
 from chaos_locust.locust_plugin.clients import Clients, default_timeouts
 from chaos_locust.locust_plugin.health import Health
 from chaos_locust.locust_plugin.messages import Clock
+from chaos_locust.locust_plugin.operations import Operations
 from chaos_locust.locust_plugin.pool import Pool
 from chaos_locust.locust_plugin.recorder import Recorder
 from chaos_locust.locust_plugin.shares import Shares
@@ -44,11 +45,17 @@ RESERVE_S = 0.05
 class Workload:
     """Made when a run is prepared; `go` starts it, `stop` ends it for good.
 
-    send: sends a message to the master. Raises InvalidPlan when users of this locustfile cannot be driven.
+    name: of this worker. send: sends a message to the master. Raises InvalidPlan when users of this
+    locustfile cannot be driven.
     """
 
     def __init__(
-        self, environment: Environment, plan: Plan, clock: Clock, send: Callable[[dict[str, Any]], None]
+        self,
+        environment: Environment,
+        plan: Plan,
+        name: str,
+        clock: Clock,
+        send: Callable[[dict[str, Any]], None],
     ) -> None:
         assert environment.runner is not None
         self.started = Event()
@@ -61,6 +68,7 @@ class Workload:
         self._start_epoch_s = clock()
         self._recorder = Recorder(plan_layout(plan), self.now)
         self._clients = Clients(self._recorder, plan.timeout_s)
+        self._operations = Operations(name, self.now)
         self._health = Health()
         self._shares = Shares()
         self._max_users = 0
@@ -96,6 +104,8 @@ class Workload:
         load, user_classes = self._plan.load, self._environment.user_classes
         self._changes.enter_context(default_timeouts(user_classes, self._plan.timeout_s))
         self._changes.enter_context(self._clients.watch(self._environment))
+        if self._plan.invariants:
+            self._changes.enter_context(self._operations.write(self._environment))
         if load is not None and load.workload == "open":
             problems = undrivable(user_classes)
             if problems:
@@ -160,6 +170,7 @@ class Workload:
             if self._reporter is not None:
                 self._reporter.join()
             self._changes.close()
+            self._operations.give_up()
             self._report(final=True)
             log.unhandled_greenlet_exception = self._flag_before or log.unhandled_greenlet_exception
             self._stopped.set()
@@ -235,6 +246,7 @@ class Workload:
                 "say": "report",
                 "t_s": self.now(),
                 "windows": [(second, name, window.to_json()) for (second, name), window in changes.items()],
+                "operations": self._operations.take(),
                 "covered_s": self._covered_s,
                 "in_flight": len(self._recorder.flights),
                 "steps": steps,

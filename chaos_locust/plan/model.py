@@ -28,6 +28,7 @@ from chaos_locust.plan.allow import read_allowed, read_url
 from chaos_locust.plan.conditions import condition_problems
 from chaos_locust.plan.fault_macros import FAULT_MACROS, Placed, expand_faults
 from chaos_locust.plan.grammar import parse_abort, parse_steady_state
+from chaos_locust.plan.invariants import Invariant, invariant_to_json, read_invariant
 from chaos_locust.plan.load import Load, Request
 from chaos_locust.plan.objectives import AbortCondition, Objective, RecoveryObjective
 from chaos_locust.plan.parts import (
@@ -118,6 +119,7 @@ AbortField = Annotated[
 ObjectiveField = Annotated[
     Objective | RecoveryObjective, nested(read_objective), PlainSerializer(objective_to_json)
 ]
+InvariantField = Annotated[Invariant, nested(read_invariant), PlainSerializer(invariant_to_json)]
 LoadField = Annotated[Load | None, PlainSerializer(lambda value: load_to_json(value) if value else None)]
 
 
@@ -147,6 +149,7 @@ class Plan(Data):
     steady_state: tuple[SteadyField, ...] = ()
     slo: Annotated[str, BeforeValidator(_read_slo)] | None = None
     objectives: tuple[ObjectiveField, ...] = Field(default=(), validate_default=True)
+    invariants: tuple[InvariantField, ...] = ()
     abort: tuple[AbortField, ...] = ()
     _places: tuple[str, ...] = ()
 
@@ -199,6 +202,9 @@ class Plan(Data):
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
         if data.get("locustfile") and data.get("requests"):
             return [Problem("requests", "does not go beside locustfile; give one or the other")]
+        if data.get("invariants") and data.get("requests"):
+            text = "has no effect with requests; give a locustfile whose users write down their operations"
+            return [Problem("invariants", text)]
         return []
 
     def fault(self, name: str) -> Fault:

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from chaos_locust.data import DURATION_PATTERN, NAME_PATTERN, Data
 from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.fault_macros import FAULT_MACROS
+from chaos_locust.plan.invariants import InvariantItem
 from chaos_locust.plan.macros import MACROS, StepItem
 from chaos_locust.plan.parts import Limits, ObjectiveItem, RequestItem, Target
 from chaos_locust.plan.slos import SLOS
@@ -21,11 +22,12 @@ _TEXT = {"type": "string", "minLength": 1}
 def plan_schema() -> dict[str, Any]:
     """Draft 2020-12. `${NAME}` is filled in before: a document with variables may not match."""
     parts: list[type[Data]] = [StepItem, *MACROS.values(), *FAULT_MACROS.values()]
-    parts += [Target, Limits, RequestItem, ObjectiveItem, LoadSettings]
+    parts += [Target, Limits, RequestItem, ObjectiveItem, InvariantItem, LoadSettings]
     _, definitions = models_json_schema([(cls, "validation") for cls in (*parts, *KINDS.values())])
     classes = definitions["$defs"]
     settings = classes.pop("LoadSettings")["properties"]
     classes["Target"]["properties"].pop("name")
+    classes["InvariantItem"]["additionalProperties"] = True  # options of the checker
     objective = {"anyOf": [_TEXT, {"$ref": "#/$defs/ObjectiveItem"}]}
     faults = []
     for kind, cls in KINDS.items():
@@ -62,6 +64,7 @@ def plan_schema() -> dict[str, Any]:
         "steady_state": _list(_TEXT),
         "slo": {"enum": list(SLOS)},
         "objectives": _list(objective),
+        "invariants": _list({"anyOf": [_TEXT, {"$ref": "#/$defs/InvariantItem"}]}),
         "abort": _list(_TEXT),
     }
     return {

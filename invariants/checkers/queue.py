@@ -63,9 +63,7 @@ class TotalQueue:
         return Violation(self.name, title, tuple(operations), anomaly)
 
 
-def _doubt(
-    enqueued: int, missing: list[Operation], lost: list[Operation], taken: int, emptied: bool
-) -> str:
+def _doubt(enqueued: int, missing: list[Operation], lost: list[Operation], taken: int, emptied: bool) -> str:
     if not enqueued:
         return "nothing was accepted by the queue"
     if len(missing) > len(lost):
