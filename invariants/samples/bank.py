@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from invariants.machine import Refused
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
 
 OPENING = {"a": 10, "b": 10, "c": 10}
@@ -80,7 +80,7 @@ class LosesWhatOneSendsToOneself(Accounts):
 
 
 class ForgetsToCredit(Accounts):
-    def __init__(self, forgets: Callable[[], bool]) -> None:
+    def __init__(self, forgets: Shows) -> None:
         super().__init__()
         self._forgets = forgets
 
@@ -100,7 +100,7 @@ def CORRECT(rng: random.Random) -> Bank:
 
 
 TWINS: Mapping[str, Twin] = {
-    "transfers at once overwrite each other": Twin(lambda rng: Bank(ReadsThenWrites), 2),
+    "transfers at once overwrite each other": Twin(lambda rng: Bank(ReadsThenWrites), 2, concurrency=4),
     "accounts are overdrawn": Twin(lambda rng: Bank(Overdraws), 2),
     "what one sends to oneself is lost": Twin(lambda rng: Bank(LosesWhatOneSendsToOneself), 1),
     "the credit is forgotten, 1 of 10": Twin(lambda rng: Bank(lambda: ForgetsToCredit(one_in_ten(rng))), 1),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
 
 ROOM = 4
@@ -62,7 +62,7 @@ class ReadsACopy(Elements):
 
 
 class AcknowledgedAndDropped(Elements):
-    def __init__(self, drops: Callable[[], bool]) -> None:
+    def __init__(self, drops: Shows) -> None:
         super().__init__()
         self._drops = drops
 
@@ -95,5 +95,7 @@ TWINS: Mapping[str, Twin] = {
     "acknowledged and dropped, 1 of 10": Twin(
         lambda rng: InProcess(lambda: AcknowledgedAndDropped(one_in_ten(rng))), 1
     ),
-    "two that add at once overwrite each other": Twin(lambda rng: InProcess(ReadsThenWrites), 2),
+    "two that add at once overwrite each other": Twin(
+        lambda rng: InProcess(ReadsThenWrites), 2, concurrency=4
+    ),
 }

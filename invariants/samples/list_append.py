@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invariants.machine import Refused
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
 
 Steps = Sequence[Sequence[Any]]
@@ -104,7 +104,7 @@ class ReadCommitted(Serial):
 
 
 class RefusedAndDone(Serial):
-    def __init__(self, refuses: Callable[[], bool]) -> None:
+    def __init__(self, refuses: Shows) -> None:
         super().__init__()
         self._refuses = refuses
 
@@ -127,8 +127,10 @@ def CORRECT(rng: random.Random) -> InProcess:
 
 
 TWINS: Mapping[str, Twin] = {
-    "snapshots that overwrite each other": Twin(lambda rng: InProcess(OverwritingSnapshots), 2),
-    "read committed": Twin(lambda rng: InProcess(ReadCommitted), 2),
-    "snapshots, with write skew": Twin(lambda rng: InProcess(Snapshots), 2),
+    "snapshots that overwrite each other": Twin(
+        lambda rng: InProcess(OverwritingSnapshots), 2, concurrency=4
+    ),
+    "read committed": Twin(lambda rng: InProcess(ReadCommitted), 2, concurrency=4),
+    "snapshots, with write skew": Twin(lambda rng: InProcess(Snapshots), 2, concurrency=4),
     "refused and done, 1 of 10": Twin(lambda rng: InProcess(lambda: RefusedAndDone(one_in_ten(rng))), 2),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
 
 
@@ -67,7 +67,7 @@ class ReadsFromAReplica(Registers):
 
 
 class AcknowledgedAndDropped(Registers):
-    def __init__(self, drops: Callable[[], bool]) -> None:
+    def __init__(self, drops: Shows) -> None:
         super().__init__()
         self._drops = drops
 
@@ -105,5 +105,5 @@ TWINS: Mapping[str, Twin] = {
     "a write is acknowledged and dropped, 1 of 10": Twin(
         lambda rng: InProcess(lambda: AcknowledgedAndDropped(one_in_ten(rng))), 2
     ),
-    "compare-and-set loses updates": Twin(lambda rng: InProcess(ComparesThenSets), 2),
+    "compare-and-set loses updates": Twin(lambda rng: InProcess(ComparesThenSets), 2, concurrency=4),
 }

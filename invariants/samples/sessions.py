@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
 
 
@@ -60,7 +60,7 @@ class Linked(Session):
 
 
 class ReadsFromTheReplica(Session):
-    def __init__(self, versions: Versions, behind: Callable[[], bool]) -> None:
+    def __init__(self, versions: Versions, behind: Shows) -> None:
         super().__init__(versions)
         self._behind = behind
 
@@ -118,5 +118,5 @@ TWINS: Mapping[str, Twin] = {
     "the replica answers 1 of 10": Twin(
         lambda rng: Replicated(lambda versions: ReadsFromTheReplica(versions, one_in_ten(rng))), 2
     ),
-    "reads go back": Twin(_from_either, 3),
+    "reads go back": Twin(_from_either, 3, concurrency=4),
 }

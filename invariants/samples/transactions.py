@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from invariants.machine import Refused
-from invariants.samples.base import Twin, one_in_ten
+from invariants.samples.base import Shows, Twin, one_in_ten
 from invariants.samples.in_process import InProcess, Link, Race
-
-Shows = Callable[[], bool]
 
 
 class Store:
@@ -106,7 +104,7 @@ TWINS: Mapping[str, Twin] = {
         lambda rng: InProcess(lambda: HalfOfAFailedOneStays(one_in_ten(rng))), 1
     ),
     "a failed one leaves traces": Twin(lambda rng: InProcess(TracesOfAFailedOne), 2),
-    "each statement is seen alone": Twin(lambda rng: InProcess(EachStatementAlone), 2),
+    "each statement is seen alone": Twin(lambda rng: InProcess(EachStatementAlone), 2, concurrency=4),
     "acknowledged and dropped, 1 of 10": Twin(
         lambda rng: InProcess(lambda: AcknowledgedAndDropped(one_in_ten(rng))), 1
     ),
