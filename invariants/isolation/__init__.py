@@ -1,0 +1,1 @@
+"""What transactions of a real PostgreSQL server see of each other, by level, against what it promises."""
