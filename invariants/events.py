@@ -23,8 +23,8 @@ class Event:
 
 
 def events_of(operations: Iterable[Operation]) -> list[Event]:
-    """In order of time. Where a clock shows the same for several, operations of different processes overlap,
-    as nothing tells that one was before the other, and those of one process follow each other."""
+    """In order of time. Where a clock shows the same for several, those of one process follow each other, and
+    those of different processes overlap, as nothing tells which was first, where one order can show it."""
     events = []
     for operation in operations:
         events.append(Event(operation, end=False))

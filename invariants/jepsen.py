@@ -1,7 +1,7 @@
 """Histories in Jepsen's form, `history.edn`: from us to Jepsen's checkers, and from a Jepsen test to ours.
 
 To Elle and Knossos: `chaos-locust invariants check HISTORY --checker NAME --jepsen history.edn` writes one.
-From Jepsen: a HISTORY whose name ends in `.edn` is read as one.
+From Jepsen: a HISTORY whose name ends in `.edn` is read as one, with `--keyed` where it has keys.
 
 Each operation is two maps there, its invocation and what came back (`:ok`, `:fail`, `:info`), with `:process`
 a number, `:f` our kind, `:time` in nanoseconds. A key stands as Jepsen's `independent` writes it, the value
@@ -21,6 +21,7 @@ from invariants.events import Event, events_of
 from invariants.history import History, InvalidHistory, Operation
 
 NEMESIS = "nemesis"
+TRANSACTION = "txn"
 
 
 def write_jepsen(path: Path, operations: Iterable[Operation]) -> None:
@@ -60,7 +61,7 @@ def _ns(at_s: float, begin_s: float) -> int:
 def _value(operation: Operation, answered: bool) -> Any:
     told = answered and operation.result is not None and operation.kind != "cas"
     value = operation.result if told else operation.value
-    if operation.kind == "txn":
+    if operation.kind == TRANSACTION:
         value = [[Keyword(step), key, what] for step, key, what in value]
     return value if operation.key is None else [operation.key, value]
 
@@ -152,8 +153,8 @@ def _operation(
         "key": key,
         "value": value,
         "outcome": outcome,
-        # An answer that only says again what was written tells nothing.
-        "result": None if result == value else result,
+        # What only says again what was written is no answer.
+        "result": None if result == value and asked["f"] != TRANSACTION else result,
         "start_s": int(asked["time"]) / 1e9,
         "end_s": int(answer["time"]) / 1e9,
         "error": str(answer.get("error") or ""),

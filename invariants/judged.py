@@ -72,9 +72,10 @@ def _made(kind: type[Checker], given: Mapping[str, Any]) -> Checker:
     return kind(**given)
 
 
-def read(path: Path) -> History:
-    """JSON lines, or Jepsen's EDN where the name ends in `.edn`. Raises InvalidHistory."""
-    history = read_jepsen(path) if path.suffix == ".edn" else read_history(path)
+def read(path: Path, keyed: bool = False) -> History:
+    """JSON lines, or Jepsen's EDN where the name ends in `.edn`. keyed: values of that are `[key value]`.
+    Raises InvalidHistory."""
+    history = read_jepsen(path, keyed) if path.suffix == ".edn" else read_history(path)
     if not history.operations:
         raise InvalidHistory(f"the history {path} has no operations")
     return history

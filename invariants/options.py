@@ -35,13 +35,31 @@ def parse_options(texts: Iterable[str], made: Iterable[type]) -> list[dict[str, 
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidOption(f"--option {text}: give name=value, such as limit_s=100ms")
-        having = [(place, kind) for place, kind in enumerate(kinds) if name in defaults_of(kind)]
+        # With a unit in the value the name needs none, as in plans: `limit=100ms` is `limit_s=0.1`.
+        allowed = {name, f"{name}_s"} if value[-1:].isalpha() else {name}
+        having = [(place, kind) for place, kind in enumerate(kinds) if allowed & set(defaults_of(kind))]
         if not having:
             known = sorted({each for kind in kinds for each in defaults_of(kind)})
             raise InvalidOption(f"--option {name} is not known; there are {', '.join(known) or 'none'}")
         for place, kind in having:
-            parsed[place][name] = _parse(name, value, get_type_hints(kind)[name])
+            field = name if name in defaults_of(kind) else f"{name}_s"
+            parsed[place][field] = _parse(field, value, get_type_hints(kind)[field], text)
     return parsed
+
+
+def options_to_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON can say them: sets as sorted lists."""
+    data: dict[str, Any] = json.loads(json.dumps(dict(options), default=_as_text))
+    return data
+
+
+def options_from_json(options: Mapping[str, Any], made: type) -> dict[str, Any]:
+    """What `options_to_json` made, for that machine or checker."""
+    kinds = {name: type(value) for name, value in defaults_of(made).items()}
+    return {
+        name: kinds[name](value) if kinds.get(name) in (tuple, frozenset) else value
+        for name, value in options.items()
+    }
 
 
 def shown_options(options: Mapping[str, Any]) -> str:
@@ -51,11 +69,11 @@ def shown_options(options: Mapping[str, Any]) -> str:
     )
 
 
-def _parse(name: str, text: str, kind: Any) -> Any:
+def _parse(name: str, value: str, kind: Any, text: str) -> Any:
     try:
-        return _value(name, text, kind)
+        return _value(name, value, kind)
     except ValueError as error:
-        raise InvalidOption(f"--option {name}={text} is not allowed: {error}") from None
+        raise InvalidOption(f"--option {text} is not allowed: {error}") from None
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

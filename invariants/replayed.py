@@ -10,6 +10,8 @@ from pathlib import Path
 from chaos_locust.errors import ChaosError
 from chaos_locust.redact import HIDDEN
 from invariants.apart import Job, prepare
+from invariants.catalogue import machine_of
+from invariants.options import options_from_json
 from invariants.result import Replay
 from invariants.sequence import Step
 
@@ -42,7 +44,7 @@ def read_violation(path: Path, target: str | None) -> Recorded:
             invariant=str(data["invariant"]),
             target=str(data["target"]) if target is None else target,
             seed=0,
-            options=dict(data.get("options", {})),
+            options=options_from_json(data.get("options", {}), machine_of(str(data["invariant"]))),
             faults=data.get("faults"),
         )
         repeat = int(data.get("repeat", 1))

@@ -148,6 +148,9 @@ def check(
     jepsen: Annotated[
         Path | None, typer.Option(help="Also write the history as Jepsen's, for Elle and Knossos.")
     ] = None,
+    keyed: Annotated[
+        bool, typer.Option("--keyed", help="Values of history.edn are [key value], as of `independent`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a history that was recorded: 0 upheld, 3 deviated, 4 inconclusive."""
@@ -156,7 +159,7 @@ def check(
     from invariants.reports.console import render_judged
 
     checkers = checkers_of(checker or [], option or [])
-    operations = read(history)
+    operations = read(history, keyed)
     judged = judge(operations, checkers)
     if jepsen is not None:
         write_jepsen(jepsen, operations)

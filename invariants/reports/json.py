@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaos_locust.redact import redact, redact_text
+from invariants.options import options_to_json
 from invariants.result import Found
 from invariants.suite import Case, Suite
 
@@ -48,7 +49,7 @@ def violation_to_json(case: Case, found: Found) -> dict[str, Any]:
     return {
         "invariant": case.invariant,
         "target": redact_text(case.job.target),
-        "options": redact(dict(case.bound.options)),
+        "options": redact(options_to_json(case.bound.options)),
         "faults": redact(dict(faults)) if isinstance(faults, Mapping) else faults and str(faults),
         **redact({key: value for key, value in found.to_json().items() if key != "faults"}),
         "fault_bands": [list(band) for band in found.history.faults],

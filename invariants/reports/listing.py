@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invariants.catalogue import machines
-from invariants.options import defaults_of, shown_options
+from invariants.options import defaults_of, options_to_json, shown_options
 
 _SPACE = "    "
 WIDTH = 100
@@ -21,7 +21,7 @@ def listing() -> list[dict[str, Any]]:
             "statement": machine(None).statement,
             "reason": machine.reason,
             "needs": machine.needs,
-            "options": defaults_of(machine),
+            "options": options_to_json(defaults_of(machine)),
         }
         for name, machine in machines().items()
     ]
