@@ -264,6 +264,7 @@ def run_once(environment: Any, plan: Any) -> None:
         layout,
         lambda event: events.append({"kind": event.kind, **dataclasses.asdict(event)}),
         lambda changes: windows.extend((s, n, w.to_json()) for (s, n), w in changes.items()),
+        lambda rows, clock: None,
     )
     over = Signal()
     gevent.signal_handler(signal.SIGUSR1, over.set)

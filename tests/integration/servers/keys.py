@@ -1,6 +1,7 @@
 """A key-value server over HTTP: `GET /KEY` answers its value as JSON, `PUT /KEY` sets it.
 
-As a program: `keys.py LOSES`. Every LOSES-th write is acknowledged and forgotten; 0: none. It prints its port.
+As a program: `keys.py LOSES`. Every LOSES-th write is acknowledged and forgotten; 0: none. It prints its
+port.
 """
 
 from __future__ import annotations
