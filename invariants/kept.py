@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from chaos_locust.errors import ChaosError
-from invariants.machine import Machine
+from invariants.machine import Machine, Rule
 from invariants.sequence import Step
 
 
@@ -21,8 +21,9 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def read(self, machine: type[Machine]) -> list[tuple[Step, ...]]:
-        """Those whose rules the machine still has. Raises UnreadableKept."""
+    def read(self, machine: type[Machine], faults: Sequence[str]) -> list[tuple[Step, ...]]:
+        """Those whose rules the machine still has as they were, and whose faults are among these. Raises
+        UnreadableKept."""
         path = self._path(machine)
         if not path.exists():
             return []
@@ -32,8 +33,7 @@ class Kept:
                 sequences.append(tuple(Step.from_json(step) for step in json.loads(line)))
             except (ValueError, KeyError, TypeError):
                 raise UnreadableKept(f"{path}, line {number}: no sequence of steps; take it away") from None
-        known = {"inject", "heal", *machine.rules()}
-        return [steps for steps in sequences if all(step.rule in known for step in steps)]
+        return [steps for steps in sequences if all(_known(step, machine.rules(), faults) for step in steps)]
 
     def add(self, machine: type[Machine], sequences: Iterable[Sequence[Step]]) -> None:
         """Each once."""
@@ -47,3 +47,9 @@ class Kept:
 
     def _path(self, machine: type[Machine]) -> Path:
         return self._folder / f"{machine.name}.jsonl"
+
+
+def _known(step: Step, rules: Mapping[str, Rule], faults: Sequence[str]) -> bool:
+    if step.fault:
+        return step.fault in faults
+    return step.rule in rules and set(rules[step.rule].arguments) == set(step.arguments)

@@ -167,7 +167,12 @@ class Machine:
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
-        """By name, in the order of the class. Raises InvalidMachine when there is none to draw."""
+        """By name, in the order of the class. Raises InvalidMachine when there is none to draw, and for a
+        machine without a name."""
+        if not cls.name.isidentifier():
+            raise InvalidMachine(
+                f"{cls.__name__} has the name '{cls.name}'; allowed are letters, digits and _"
+            )
         found: dict[str, Rule] = {}
         for base in reversed(cls.__mro__):
             for member in vars(base).values():

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chaos_locust.errors import ChaosError
 from invariants.checkers.base import Checked
 from invariants.execute import Faults, Path, execute
 from invariants.history import History
-from invariants.machine import Machine
+from invariants.machine import InvalidMachine, Machine
 from invariants.pooled import pool
 from invariants.sequence import Step
 
@@ -38,10 +39,20 @@ class Runner:
         machines = [self._build(f"{self._scope}-{next(self._count)}") for _ in range(repeat)]
         done = [execute(machine, steps, self._faults, self._limit_s) for machine in machines]
         history = done[0].history if repeat == 1 else pool([each.history for each in done])
-        checked = machines[0].checker.check(history)
-        broken = [violation for each in done for violation in each.broken]
-        return Ran(
-            history,
-            frozenset(path for each in done for path in each.paths),
-            Checked((*broken, *checked.violations), checked.inconclusive, checked.seen),
-        )
+        broken = tuple(violation for each in done for violation in each.broken)
+        # After an assert the history lacks what that rule would have told.
+        checked = Checked(broken) if broken else _checked(machines[0], history)
+        return Ran(history, frozenset(path for each in done for path in each.paths), checked)
+
+
+def _checked(machine: Machine, history: History) -> Checked:
+    checker = machine.checker
+    try:
+        return checker.check(history)
+    except ChaosError:
+        raise
+    except Exception as error:
+        raise InvalidMachine(
+            f"the checker {checker.name} cannot read what {machine.name} has done: "
+            f"{type(error).__name__}: {error}"
+        ) from error

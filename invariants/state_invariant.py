@@ -119,7 +119,8 @@ class StateInvariant:
             self._target.check()
         except TargetDown as error:
             return self._result(Searched(stopped=str(error)), (), began_s)
-        kept = [] if self._kept is None else self._kept.read(self._machine)
+        faults = () if self._faults is None else self._faults.names
+        kept = [] if self._kept is None else self._kept.read(self._machine, faults)
         searched = search(self._build, self._faults, self._settings, scope, kept, time.monotonic, tell)
         found = self._found(searched)
         if found and self._kept is not None:
