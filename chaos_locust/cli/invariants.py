@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from chaos_locust.cli.isolation import isolation
 from chaos_locust.errors import ChaosError, DirtyTarget, PreflightFailed, Problem
 from chaos_locust.judge.verdict import EXIT_DIRTY
 from chaos_locust.redact import redact_text
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="What must hold whatever is done to a system: find the sequence that breaks it.",
     no_args_is_help=True,
 )
+app.command("isolation")(isolation)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Options = Annotated[

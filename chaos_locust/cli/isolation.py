@@ -23,8 +23,8 @@ def isolation(
 ) -> None:
     """Table of isolation levels by anomalies: what PostgreSQL promises, and what is seen on this server.
 
-    The exit code is the verdict: 0 all that is promised holds, 3 something promised to be impossible was seen,
-    4 nothing can be said, 5 the target was left dirty.
+    The exit code is the verdict: 0 all that is promised holds, 3 something was seen that is promised
+    to be impossible, 4 nothing can be said, 5 the target was left dirty.
     """
     from rich.console import Console
 

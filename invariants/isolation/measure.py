@@ -10,8 +10,10 @@ from typing import Any
 from invariants.isolation.anomalies import INTERLEAVINGS
 from invariants.isolation.load import WORKS, Loaded
 from invariants.isolation.promises import ANOMALIES, LEVELS, SAME_AS, SOURCE, Anomaly, Level
-from invariants.isolation.sessions import Isolated, Sessions, sessions
+from invariants.isolation.sessions import Isolated, Sessions, Unsettled, sessions
 from invariants.result import Outcome
+from invariants.targets.sql_client import driver_of
+from invariants.targets.sql_client import said as error_of
 
 TIMES = 3
 """So often each interleaving is carried out."""
@@ -129,21 +131,29 @@ def measure(
 ) -> IsolationTable:
     """Raises TargetDown, Unsettled; DirtyTarget when its schema could not be taken away again."""
     target.check()
-    said: dict[Level, str] = {}
-    cells, loads = [], []
     try:
-        server = _server(target)
-        for level in levels:
-            with sessions(target, ("A", "B", "C")) as table:
-                said[level] = table.said(level)
-                for anomaly in ANOMALIES:
-                    tell(f"{level}: {anomaly.name}")
-                    cells.append(_cell(table, level, anomaly))
-            for name, work in WORKS.items():
-                tell(f"{level}: {name}")
-                loads.append(work(target, level, random.Random(rng.random())))
+        return _measured(target, rng, levels, tell)
+    except driver_of().Error as error:
+        raise Unsettled(f"a session was lost: {error_of(error)}") from None
     finally:
         target.forget(target.scope)
+
+
+def _measured(
+    target: Isolated, rng: random.Random, levels: Sequence[Level], tell: Callable[[str], None]
+) -> IsolationTable:
+    said: dict[Level, str] = {}
+    cells, loads = [], []
+    server = _server(target)
+    for level in levels:
+        with sessions(target, ("A", "B", "C")) as table:
+            said[level] = table.said(level)
+            for anomaly in ANOMALIES:
+                tell(f"{level}: {anomaly.name}")
+                cells.append(_cell(table, level, anomaly))
+        for name, work in WORKS.items():
+            tell(f"{level}: {name}")
+            loads.append(work(target, level, random.Random(rng.random())))
     return IsolationTable(server, said, tuple(cells), tuple(loads))
 
 
