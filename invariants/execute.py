@@ -87,7 +87,7 @@ class _Lane:
         except NoAnswer as silence:
             outcome, error = "info", str(silence)
         except AssertionError as assertion:
-            failed = str(assertion) or "an assert of the rule failed"
+            failed = str(assertion).partition("\n")[0] or "an assert of the rule failed"
         except ChaosError:
             raise
         except Exception as raised:
