@@ -16,9 +16,12 @@ from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.series import Series
 from chaos_locust.judge.trust import judge_trust
 from chaos_locust.judge.verdict import Finding, Outcome
+from chaos_locust.plan.grammar import parse_objective
 from chaos_locust.plan.invariants import Invariant
 from chaos_locust.plan.model import Plan
-from invariants.checkers.base import Checked, Violation
+from chaos_locust.units import format_duration
+from invariants.checkers.base import Checked, Checker, Violation
+from invariants.checkers.rates import LatencyBounded
 from invariants.history import History, InvalidHistory, Operation, read_history
 from invariants.load_checkers import CHECKERS, made
 
@@ -48,14 +51,10 @@ def findings(plan: Plan, recording: Recording) -> list[Finding]:
     except InvalidHistory as error:
         return [_finding(invariant, Outcome.INCONCLUSIVE, str(error)) for invariant in plan.invariants]
     history = replace(history, faults=_bands(course))
-    gaps = _gaps(recording)
-    trouble = _trouble(plan, recording, course)
-    return [_judge(invariant, history, course, gaps, trouble) for invariant in plan.invariants]
+    return [_judge(invariant, history, recording, course) for invariant in plan.invariants]
 
 
-def _judge(
-    invariant: Invariant, history: History, course: Course, gaps: Sequence[str], trouble: Sequence[str]
-) -> Finding:
+def _judge(invariant: Invariant, history: History, recording: Recording, course: Course) -> Finding:
     entry = CHECKERS[invariant.check]
     kinds, keys, run = entry.kinds, invariant.keys, course.run
 
@@ -71,12 +70,15 @@ def _judge(
         reason = "users wrote down no operation that it looks at"
         reason += f" ({', '.join(kinds)})" if kinds else ""
         return _finding(invariant, Outcome.INCONCLUSIVE, reason)
+    checker = made(invariant.check, invariant.options)
     try:
-        checked = made(invariant.check, invariant.options).check(part)
+        checked = checker.check(part)
     except Exception as error:  # operations that are not what the checker expects, whatever comes of it
         reason = f"{count} that it cannot judge: {type(error).__name__}: {error}"
         return _finding(invariant, Outcome.INCONCLUSIVE, reason, part)
-    doubts = [*gaps, *(trouble if entry.measures else ())]
+    doubts = _gaps(recording)
+    if entry.measures:
+        doubts += _trouble(recording, course, checker)
     if checked.violations:
         return _violated(invariant, checked, part, doubts)
     if doubts or checked.inconclusive:
@@ -155,8 +157,12 @@ def _gaps(recording: Recording) -> list[str]:
     return gaps
 
 
-def _trouble(plan: Plan, recording: Recording, course: Course) -> tuple[str, ...]:
-    """Why the load generator may have been slow, or in error, itself."""
+def _trouble(recording: Recording, course: Course, checker: Checker) -> tuple[str, ...]:
+    """Why the load generator may have been slow, or in error, itself: as for an objective of that limit."""
+    plan = course.plan
+    if isinstance(checker, LatencyBounded):
+        objective = parse_objective(f"max < {format_duration(checker.limit_s)} during run")
+        plan = plan.model_copy(update={"objectives": (*plan.objectives, objective)})
     probes = tuple(event for event in recording.events if isinstance(event, ProbeRead))
     context = Context(plan, course, Series(recording.windows, plan.load), probes)
     return judge_trust(context, recording, course.run.seconds).doubt.reasons
