@@ -11,6 +11,7 @@ from google.cloud.firestore_v1.order import Order
 
 Document = types.Document.pb()
 Value = types.Value.pb()
+Write = types.Write.pb()
 WriteResult = types.WriteResult.pb()
 
 _UNTOLD = ("append_missing_elements", "remove_all_from_array")

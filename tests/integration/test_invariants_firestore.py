@@ -1,0 +1,367 @@
+"""Firestore as a target: transactions hold, their twins are caught, and a cut link makes no half of one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chaos_locust
+from chaos_locust.errors import ChaosError
+from invariants import StateInvariant
+from invariants.bindings import InvalidTarget
+from invariants.catalogue import machine_of
+from invariants.checkers.atomic import TransactionAtomicity
+from invariants.draw import drawn
+from invariants.history import History, Operation
+from invariants.machine import NoAnswer, Refused, TargetDown
+from invariants.runner import Runner
+from invariants.targets.firestore import FirestoreRegisters, FirestoreTarget, FirestoreTransactions, bindings
+from tests.servers.firestore import FirestoreServer
+from tests.servers.firestore_twins import OneByOne, ReadOutside, WrittenOneByOne
+from tests.servers.firestore_writes import Write
+
+from .proxied_target import free_port, wait_for
+
+ATOMIC, REGISTERS = "transactions_are_atomic", "registers_are_linearizable"
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 60.0
+VALUES = {"first": 1, "second": 2, "third": 3}
+
+
+@pytest.fixture
+def server() -> Iterator[FirestoreServer]:
+    with FirestoreServer() as running:
+        yield running
+
+
+@dataclass
+class Link:
+    """A proxy before the server, which is reached by `host`."""
+
+    host: str
+    proxy_api: str
+
+    def fault(self, kind: str, **keys: Any) -> chaos_locust.Injection:
+        targets = {"link": {"proxy": "link"}}
+        return chaos_locust.inject(kind, target="link", targets=targets, proxy_api=self.proxy_api, **keys)
+
+    def plan(self, kind: str, **keys: Any) -> dict[str, Any]:
+        fault = {"name": "cut", "kind": kind, "target": "link", "at": "0s", "for": "30s", **keys}
+        targets = {"link": {"proxy": "link"}}
+        return {"name": "cuts", "proxy_api": self.proxy_api, "targets": targets, "faults": [fault]}
+
+
+@pytest.fixture
+def link(server: FirestoreServer) -> Iterator[Link]:
+    port = free_port()
+    api = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "chaos_locust.proxy", "-host", "127.0.0.1", "-port", str(port)]
+    command.append("-proxy-metrics")
+    proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def made() -> str | None:
+        body = json.dumps({"name": "link", "listen": "127.0.0.1:0", "upstream": server.host}).encode()
+        try:
+            with urllib.request.urlopen(f"{api}/proxies", body, timeout=LIMIT_S) as reply:
+                return str(json.load(reply)["listen"])
+        except urllib.error.URLError:
+            return None
+
+    try:
+        listening: list[str] = []
+        wait_for(lambda: listening or listening.extend(filter(None, [made()])), "the proxy")
+        yield Link(listening[0], api)
+    finally:
+        proxy.kill()
+        proxy.wait(LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [(FirestoreTransactions, ATOMIC), (FirestoreRegisters, REGISTERS)]
+)
+def test_the_right_way_holds_with_ten_seeds(
+    server: FirestoreServer, target: type[FirestoreTarget], name: str
+) -> None:
+    for seed in range(10):
+        search = StateInvariant.named(name, target("shop", host=server.host)).with_kept_in(None)
+        result = search.with_seed(seed).with_concurrency(4).with_iterations(20).verify()
+        assert result.passed, (seed, result.violations, result.inconclusive)
+        assert result.told == 20
+        assert {kind for _, kind, outcome in result.code_paths_exercised if outcome == "ok"} >= {"read"}
+    assert not server.store.collection(
+        "projects/shop/databases/(default)/documents", "", server.store.now_us()
+    )
+
+
+@pytest.mark.parametrize(
+    ("twin", "name"), [(OneByOne, ATOMIC), (WrittenOneByOne, ATOMIC), (ReadOutside, REGISTERS)]
+)
+def test_a_twin_without_transactions_is_caught_with_twenty_of_twenty_seeds(
+    server: FirestoreServer, twin: type[FirestoreTarget], name: str
+) -> None:
+    machine, target = machine_of(name), twin("shop", host=server.host)
+
+    def caught(seed: int) -> bool:
+        """Within the iterations, steps and lanes that a search has by itself."""
+        runner = Runner(lambda scope: machine(target, scope), None, f"seed{seed}", LIMIT_S)
+        sequences = itertools.islice(drawn(machine(target), 10, 4, (), seed), 100)
+        return any(runner.run(steps).checked.violations for steps in sequences)
+
+    assert [seed for seed in range(20) if not caught(seed)] == []
+
+
+def test_what_is_found_is_told_with_its_shortest_steps_and_a_test_file(server: FirestoreServer) -> None:
+    search = StateInvariant.transactions_are_atomic(WrittenOneByOne("shop", host=server.host))
+    result = search.with_kept_in(None).with_concurrency(4).with_seed(1).with_budget("20s").verify()
+    (found,) = result.violations
+    assert "a part of a transaction was seen" in found.title
+    assert {step.rule for step in found.steps} == {"transaction", "read"}
+    text = found.to_pytest()
+    compile(text, "test_found.py", "exec")
+    assert "from tests.servers.firestore_twins import WrittenOneByOne" in text
+    assert f"TARGET = WrittenOneByOne(project='shop', database='(default)', host='{server.host}'" in text
+
+
+def outcome_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except Refused:
+        return "fail"
+    except NoAnswer:
+        return "info"
+    return "ok"
+
+
+def judged(outcome: str, read: dict[str, int | None]) -> tuple[str, ...]:
+    """The anomalies that the checker finds in one transaction of VALUES and one read after it."""
+    end_s = float("inf") if outcome == "info" else 1.0
+    transaction = Operation("0", 0, "transaction", None, VALUES, outcome, None, 0.0, end_s)  # type: ignore[arg-type]
+    seen = Operation("1", 0, "read", None, None, "ok", read, 2.0, 3.0)
+    return tuple(
+        each.anomaly for each in TransactionAtomicity().check(History((transaction, seen))).violations
+    )
+
+
+@pytest.mark.parametrize(
+    ("when", "outcome", "there"),
+    [
+        ("before the beginning is answered", "fail", False),
+        ("before the commit is sent", "info", False),
+        ("before the commit is done", "info", True),
+        ("before the commit is answered", "info", True),
+    ],
+)
+def test_a_link_cut_in_a_transaction_leaves_all_or_nothing(
+    server: FirestoreServer, link: Link, when: str, outcome: str, there: bool
+) -> None:
+    client = FirestoreTransactions("shop", host=link.host, answer_limit_s=LIMIT_S).connect("cut")
+    client.read(["first"])  # the connection is there when it is cut
+    with ExitStack() as faults:
+        is_cut = threading.Event()
+
+        def cut() -> None:
+            faults.enter_context(link.fault("down"))
+            is_cut.set()
+
+        def work(transaction: bytes) -> dict[str, int]:
+            if when == "before the commit is sent":
+                cut()
+            return VALUES
+
+        match when:
+            case "before the beginning is answered":
+                server.after["BeginTransaction"] = cut
+            case "before the commit is done":
+                server.before["Commit"] = cut
+            case "before the commit is answered":
+                server.after["Commit"] = cut
+        told = outcome_of(lambda: client.link.transact(work))
+        client.close()
+        assert is_cut.wait(LIMIT_S)
+    read = FirestoreTransactions("shop", host=server.host).connect("cut").read(list(VALUES))
+    assert told == outcome
+    assert read == (VALUES if there else dict.fromkeys(VALUES))
+    assert judged(told, read) == ()
+
+
+def test_a_link_cut_between_two_writes_of_a_twin_leaves_half(server: FirestoreServer, link: Link) -> None:
+    client = WrittenOneByOne("shop", host=link.host, answer_limit_s=LIMIT_S).connect("cut")
+    with ExitStack() as faults:
+        is_cut = threading.Event()
+
+        def cut_after_the_first() -> None:
+            if server.calls.count("Commit") == 1:
+                faults.enter_context(link.fault("down"))
+                is_cut.set()
+
+        server.after["Commit"] = cut_after_the_first
+        told = outcome_of(lambda: client.transaction(VALUES))
+        client.close()
+        assert is_cut.wait(LIMIT_S)
+    read = WrittenOneByOne("shop", host=server.host).connect("cut").read(list(VALUES))
+    assert read == {"first": 1, "second": None, "third": None}
+    assert judged(told, read) == ("half seen",)
+
+
+def test_transactions_hold_while_connections_are_cut_and_the_fault_makes_the_twin_fail(link: Link) -> None:
+    """One lane, in which nothing is seen half done unless the link is cut in the middle."""
+    plan = link.plan("limit", bytes="2KB")
+
+    def search(target: FirestoreTarget) -> StateInvariant:
+        made = StateInvariant.transactions_are_atomic(target).with_kept_in(None).with_faults(plan)
+        return made.with_seed(3).with_steps(16).with_iterations(6).with_budget("60s")
+
+    right = search(FirestoreTransactions("shop", host=link.host)).verify()
+    assert right.passed, (right.violations, right.inconclusive)
+    failed = {outcome for state, _, outcome in right.code_paths_exercised if state == "cut"}
+    assert failed & {"fail", "info"}, right.code_paths_exercised
+    twin = search(WrittenOneByOne("shop", host=link.host)).verify()
+    assert twin.outcome == "DEVIATED"
+    assert twin.violations[0].necessary_faults == ("cut",)
+
+
+def test_a_transaction_that_is_always_disturbed_is_refused_after_five_tries(server: FirestoreServer) -> None:
+    target = FirestoreRegisters("shop", host=server.host)
+    client = target.connect("busy")
+    path = "projects/shop/databases/(default)/documents/chaos-locust-busy/x"
+
+    def disturb() -> None:
+        server.store.commit([Write(delete=path)], b"")
+
+    server.before["Commit"] = disturb
+    with pytest.raises(Refused, match="ABORTED: Too much contention"):
+        client.cas("x", None, 1)
+    assert server.calls.count("BeginTransaction") == server.calls.count("Commit") == 5
+    server.before.clear()
+    assert client.cas("x", None, 1)
+    assert not client.cas("x", None, 2)
+    assert client.read("x") == 1
+    client.close()
+
+
+def test_an_answer_that_comes_too_late_is_none_where_something_may_have_happened(
+    server: FirestoreServer,
+) -> None:
+    target, released = FirestoreTransactions("shop", host=server.host, answer_limit_s=2.0), threading.Event()
+    client = target.connect("late")
+    client.read(["first"])
+
+    def hold() -> None:
+        released.wait(LIMIT_S)
+
+    server.after["Commit"] = hold
+    with pytest.raises(NoAnswer, match="no answer to Commit: DEADLINE_EXCEEDED"):
+        client.transaction({"first": 1})
+    server.before["BeginTransaction"] = server.before["BatchGetDocuments"] = hold
+    with pytest.raises(Refused, match="DEADLINE_EXCEEDED"):
+        client.transaction({"first": 2})
+    with pytest.raises(Refused, match="DEADLINE_EXCEEDED"):
+        client.read(["first"])
+    released.set()
+    client.close()
+    assert target.connect("late").read(["first", "none"]) == {"first": 1, "none": None}
+
+
+def test_a_sequence_leaves_no_documents(server: FirestoreServer) -> None:
+    target = FirestoreTransactions("shop", host=server.host)
+    for scope in ("one", "other"):
+        client = target.connect(scope)
+        client.transaction({f"n{number}": number for number in range(620)})
+        client.close()
+    target.forget("one")
+    names = [f"n{number}" for number in (0, 619)]
+    assert target.connect("one").read(names) == dict.fromkeys(names)
+    assert target.connect("other").read(names) == {"n0": 0, "n619": 619}
+
+
+def test_where_nothing_answers_nothing_is_said() -> None:
+    host = f"127.0.0.1:{free_port()}"
+    result = StateInvariant.transactions_are_atomic(FirestoreTransactions("shop", host=host)).verify()
+    assert result.outcome == "INCONCLUSIVE"
+    assert f"Firestore at {host}, project shop does not answer: UNAVAILABLE" in result.inconclusive
+
+
+def test_the_service_without_credentials_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with pytest.raises(TargetDown, match=r"firestore\.googleapis\.com needs credentials"):
+        FirestoreTransactions("shop").check()
+
+
+def test_the_emulator_of_the_environment_is_asked(
+    server: FirestoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", server.host)
+    bound = bindings("firestore://shop/second")
+    assert set(bound) == {ATOMIC, REGISTERS}
+    client = bound[ATOMIC].target.connect("env")
+    client.transaction({"a": 1})
+    client.close()
+    now_us, parent = server.store.now_us(), "projects/shop/databases/second/documents"
+    assert len(server.store.collection(parent, "chaos-locust-env", now_us)) == 1
+    assert bindings("firestore://shop")[REGISTERS].target == FirestoreRegisters("shop", "(default)")
+
+
+@pytest.mark.parametrize(
+    "url", ["firestore://", "firestore:///x", "firestore://a/b/c", "firestore://u:p@a", "x://a"]
+)
+def test_a_url_that_names_no_database_is_refused(url: str) -> None:
+    with pytest.raises(InvalidTarget, match="give firestore://PROJECT or firestore://PROJECT/DATABASE"):
+        bindings(url)
+
+
+def test_a_missing_extra_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "invariants.targets.firestore_link", raising=False)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(ChaosError, match=r"pip install 'chaos-locust\[firestore\]'"):
+        FirestoreTransactions("shop", host="127.0.0.1:1").check()
+
+
+UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from invariants.targets.firestore import FirestoreTransactions
+
+target = FirestoreTransactions("shop", host=sys.argv[1], answer_limit_s=30)
+one, other = target.connect("one"), target.connect("other")
+waiting = gevent.spawn(one.transaction, {"a": 1})  # is answered only when the other has read meanwhile
+while not waiting.ready():
+    other.read(["a"])
+waiting.get()
+print(one.read(["a"]))
+"""
+
+
+def test_in_a_process_that_gevent_patched_one_call_does_not_stop_the_others(server: FirestoreServer) -> None:
+    read = threading.Event()
+
+    def hold() -> None:
+        read.wait(LIMIT_S)
+
+    server.before["Commit"] = hold
+    server.before["BatchGetDocuments"] = lambda: read.set() if "Commit" in server.calls else None
+    command = [sys.executable, "-c", UNDER_GEVENT, server.host]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "{'a': 1}\n"
