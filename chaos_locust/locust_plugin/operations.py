@@ -9,8 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar, Final, Literal, Self
 
 from gevent import getcurrent
 from locust.env import Environment
@@ -23,6 +22,7 @@ Row = tuple[float, float | None, str]
 Batch = tuple[int, list[Row]]
 """(how many rows came before, rows)"""
 
+_PROCESS: Final = "_chaos_process"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -96,9 +96,10 @@ class operation:
 class _Process:
     """Does one thing after the other, until one has no answer: then it is over."""
 
-    __slots__ = ("count", "name", "open", "over")
+    __slots__ = ("count", "name", "of", "open", "over")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, of: Operations, name: str) -> None:
+        self.of = of
         self.name = _encode(name)
         self.count = 0
         self.over = False
@@ -118,7 +119,6 @@ class Operations:
         self._rows: list[Row] = []
         self._taken = 0
         self._named = 0
-        self._processes: WeakKeyDictionary[Any, _Process] = WeakKeyDictionary()
         self._open: set[operation] = set()
 
     @contextmanager
@@ -136,9 +136,9 @@ class Operations:
         """It starts now. TypeError: what is asked is no JSON; then nothing has begun."""
         op._asked = _asked(op)
         greenlet = getcurrent()
-        process = self._processes.get(greenlet)
-        if process is None or process.over:
-            process = self._processes[greenlet] = _Process(f"{self._worker}.{self._named}")
+        process: _Process | None = greenlet.__dict__.get(_PROCESS)
+        if process is None or process.over or process.of is not self:
+            process = greenlet.__dict__[_PROCESS] = _Process(self, f"{self._worker}.{self._named}")
             self._named += 1
         op._process, op._number = process, process.count
         process.count += 1
@@ -155,7 +155,7 @@ class Operations:
         outcome, result = op.outcome or "ok", ""
         if op.result is not None:
             try:
-                result = f',"result":{_encode(op.result)}'
+                result = f',"result":{_json(op.result)}'
             except (TypeError, ValueError) as raised:
                 outcome, error = "info", TypeError(f"the result of '{op.kind}' cannot be JSON: {raised}")
                 op.reason = str(error)
@@ -186,19 +186,24 @@ class Operations:
     def _on_request(self, exception: BaseException | None = None, **_: Any) -> None:
         """Locust's clients raise nothing when a request fails: it is told here."""
         if exception is not None:
-            process = self._processes.get(getcurrent())
+            process: _Process | None = getcurrent().__dict__.get(_PROCESS)
             for op in process.open if process is not None else ():
                 op.doubt(exception)
+
+
+def _json(value: Any) -> str:
+    """Whole numbers are written at once, for the encoder takes its time to get going."""
+    return repr(value) if type(value) is int else _encode(value)
 
 
 def _asked(op: operation) -> str:
     """What is known before it begins, as members of a JSON object."""
     try:
-        text = f'"kind":{_encode(op.kind)}'
+        text = f'"kind":{_json(op.kind)}'
         if op.key is not None:
-            text += f',"key":{_encode(str(op.key))}'
+            text += f',"key":{_json(str(op.key))}'
         if op.value is not None:
-            text += f',"value":{_encode(op.value)}'
+            text += f',"value":{_json(op.value)}'
     except (TypeError, ValueError) as error:
         raise TypeError(f"the value of '{op.kind}' cannot be JSON: {error}") from None
     return text
