@@ -29,9 +29,9 @@ class QueueNeverLosesMessages(Machine):
     def checker(self) -> Checker:
         return TotalQueue(self.at_least_once)
 
-    @rule(message=fresh(), weight=3)
-    def enqueue(self, client: Any, message: int) -> None:
-        client.enqueue(message)
+    @rule(value=fresh(), weight=3)
+    def enqueue(self, client: Any, value: int) -> None:
+        client.enqueue(value)
 
     @rule()
     def dequeue(self, client: Any) -> int | None:

@@ -72,5 +72,5 @@ def always() -> bool:
 
 
 def never() -> bool:
-    """For a correct target."""
+    """For a defect that is not planted."""
     return False
