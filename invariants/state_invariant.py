@@ -99,7 +99,10 @@ class StateInvariant:
 
     def with_budget(self, budget: str) -> Self:
         """A duration, such as `60s`: for finding. Making what was found short may take as long again."""
-        return self._with(budget_s=parse_duration(budget))
+        try:
+            return self._with(budget_s=parse_duration(budget))
+        except ValueError as error:
+            raise InvalidSetting(f"budget: {error}") from None
 
     def with_faults(self, plan: Any) -> Self:
         """plan: a Plan, its file, or its mapping, whose faults become steps; or a `Faults` of one's own."""

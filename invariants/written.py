@@ -27,7 +27,7 @@ def written(
     tries = tries_needed(broken.failures, broken.tries) if broken.tries else 1
     given = "".join(f", {name}={value!r}" for name, value in options.items())
     lines = [
-        f'"""{broken.violation.title}',
+        f'"""{_in_docstring(broken.violation.title)}',
         "",
         f"Failed in {broken.failures} of {broken.tries} runs when it was found.",
         '"""',
@@ -44,10 +44,14 @@ def written(
         f"    invariant = StateInvariant.custom({machine.__name__}, TARGET{given})",
         *([f"    invariant = invariant.with_faults({_plan(faults, used)!r})"] if used else []),
         f"    replay = invariant.replay(STEPS, tries={tries}, repeat={broken.repeat})",
-        "    assert replay.failed == 0, replay",
+        "    assert replay.failed == 0, str(replay)",
         "",
     ]
     return "\n".join(lines)
+
+
+def _in_docstring(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _import(thing: type) -> str:
