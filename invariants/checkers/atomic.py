@@ -31,10 +31,10 @@ class TransactionAtomicity:
                 if violation is not None:
                     violations.append(violation)
                     break
-        doubt = ""
-        if not reads or not transactions:
-            doubt = "nothing was read" if transactions else "no transaction was tried"
         happened = sum(op.happened for op in transactions)
+        doubt = ""
+        if not reads or not happened:
+            doubt = "nothing was read" if happened else "no transaction was acknowledged"
         return Checked(tuple(violations), doubt, {"transactions": happened, "reads": len(reads)})
 
     def _judge(

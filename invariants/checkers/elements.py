@@ -47,7 +47,7 @@ class SetFull:
         doubt = ""
         if not violations and unseen:
             doubt = f"no read came after {unseen} of {len(adds)} elements were acknowledged"
-        if not adds:
+        if not any(adding.happened for adding in adds.values()):
             doubt = "nothing was added"
         return Checked(tuple(violations), doubt, {"adds": len(adds), "reads": len(reads)})
 

@@ -51,9 +51,9 @@ class Linearizable:
             unsure += left <= 0
             if left <= 0:
                 break
-        spent = f"the budget of {self.budget:,} steps is spent" if unsure else ""
+        doubt = f"the budget of {self.budget:,} steps is spent" if unsure else _too_little(history)
         return Checked(
-            tuple(violations), spent, {"operations": sum(map(len, keys.values())), "keys": len(keys)}
+            tuple(violations), doubt, {"operations": sum(map(len, keys.values())), "keys": len(keys)}
         )
 
     def _violation(self, key: str | None, operations: Sequence[Operation], wrong: Operation) -> Violation:
@@ -139,6 +139,13 @@ class _Search:
                     seen.add(each)
                     waiting.append(each)
         return reached
+
+
+def _too_little(history: History) -> str:
+    kinds = {op.kind for op in history if op.happened}
+    if not kinds & {"read", "cas"}:
+        return "nothing was read"
+    return "" if kinds & {"write", "cas", "add"} else "nothing was changed"
 
 
 def _useful(operations: Sequence[Operation]) -> list[Operation]:

@@ -63,7 +63,9 @@ class ListAppend:
             if anomaly not in self.allowed
         ]
         reads = sum(step[0] == "r" for op in transactions for step in op.result or ())
-        nothing = "" if reads else "no transaction read anything"
+        appended = any(step[0] == "append" for op in transactions if op.happened for step in op.value)
+        nothing = "" if appended else "no append was acknowledged"
+        nothing = nothing if reads else "no transaction read anything"
         return Checked(tuple(violations), nothing, {"transactions": len(transactions), "reads": reads})
 
 

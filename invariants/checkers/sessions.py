@@ -28,15 +28,17 @@ class SessionGuarantees:
 
     def check(self, history: History) -> Checked:
         violations: list[Violation] = []
-        reads = 0
+        reads = compared = 0
         writes = {(op.key, op.value): op for op in history.of("write")}
         for operations in history.by_process().values():
             keys = {operation.key for operation in operations}
             for key in sorted(keys, key=str):
                 own = [operation for operation in operations if operation.key == key and operation.happened]
                 reads += sum(operation.kind == "read" for operation in own)
+                compared += _compared(own)
                 violations += self._session(own, writes)
-        return Checked(tuple(violations), "" if reads else "nothing was read", {"reads": reads})
+        doubt = "" if compared else "no session read again what it had written or read"
+        return Checked(tuple(violations), doubt, {"reads": reads})
 
     def _session(self, operations: Sequence[Operation], writes: _Writes) -> list[Violation]:
         violations = []
@@ -60,6 +62,15 @@ class SessionGuarantees:
         return Violation(
             self.name, f"{guarantee} is broken: {after} after {before}", (before, after), guarantee
         )
+
+
+def _compared(operations: Sequence[Operation]) -> int:
+    """Reads after something that binds them: a write, or a read that found something."""
+    bound, reads = False, 0
+    for operation in operations:
+        reads += bound and operation.kind == "read"
+        bound = bound or operation.kind == "write" or operation.result is not None
+    return reads
 
 
 _Writes = Mapping[tuple[str | None, Any], Operation]

@@ -327,6 +327,34 @@ UNSURE: dict[str, tuple[Checker, History, str]] = {
     ),
     "not read": (Bank(10), history(op("a", "transfer", {}, at=(0, 1))), "never read"),
     "element not looked for": (SetFull(), history(op("a", "add", 1, at=(0, 1))), "no read came"),
+    "element refused": (
+        SetFull(),
+        history(op("a", "add", 1, at=(0, 1), outcome="fail"), op("a", "read", result=[], at=(2, 3))),
+        "nothing was added",
+    ),
+    "register refused": (
+        Linearizable(),
+        history(op("a", "write", 1, at=(0, 1), outcome="fail"), op("a", "read", at=(2, 3))),
+        "nothing was changed",
+    ),
+    "register not read": (Linearizable(), history(op("a", "write", 1, at=(0, 1))), "nothing was read"),
+    "transaction refused": (
+        TransactionAtomicity(),
+        history(
+            op("a", "transaction", {"x": 1}, at=(0, 1), outcome="fail"),
+            op("a", "read", result={"x": None}, at=(2, 3)),
+        ),
+        "no transaction was acknowledged",
+    ),
+    "nothing in the session": (
+        SessionGuarantees(),
+        history(
+            op("a", "write", 1, key="x", at=(0, 1)),
+            op("b", "read", key="x", at=(2, 3)),
+            op("b", "read", key="x", at=(4, 5)),
+        ),
+        "no session read again",
+    ),
 }
 
 

@@ -84,9 +84,7 @@ ANOMALIES: dict[str, tuple[History, list[str]]] = {
         ["G-single"],
     ),
     "an append without an answer that nobody read": (
-        transactions(
-            ([["r", "x", []], ["append", "y", 1]],), ([["r", "y", []], ["append", "x", 1]], "info")
-        ),
+        transactions(([["r", "x", []], ["append", "y", 1]],), ([["r", "y", []], ["append", "x", 1]], "info")),
         [],
     ),
     "read skew": (
@@ -114,7 +112,10 @@ ANOMALIES: dict[str, tuple[History, list[str]]] = {
     "own write unseen": (transactions(([["append", "x", 1], ["r", "x", []]],)), ["internal"]),
     "twice": (transactions(([["append", "x", 1]],), ([["r", "x", [1, 1]]],)), ["duplicate"]),
     "from nowhere": (transactions(([["r", "x", [7]]],)), ["unwritten"]),
-    "no answer, but it happened": (transactions(([["append", "x", 1]], "info"), ([["r", "x", [1]]],)), []),
+    "no answer, but it happened": (
+        transactions(([["append", "x", 1]], "info"), ([["r", "x", [1]], ["append", "y", 1]],)),
+        [],
+    ),
 }
 
 
@@ -132,6 +133,11 @@ def test_what_a_level_does_not_promise_is_allowed() -> None:
 
 def test_without_reads_nothing_is_said() -> None:
     assert "no transaction read" in ListAppend().check(transactions(([["append", "x", 1]],))).inconclusive
+
+
+def test_without_an_append_that_was_acknowledged_nothing_is_said() -> None:
+    given = transactions(([["append", "x", 1]], "fail"), ([["r", "x", []]],))
+    assert "no append was acknowledged" in ListAppend().check(given).inconclusive
 
 
 def test_an_element_that_is_appended_twice_is_refused() -> None:
