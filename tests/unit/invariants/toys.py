@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from chaos_locust.errors import BackendError
 from invariants import Machine, NoAnswer, Refused, StateInvariant, Target, TargetDown, fresh, rule
 from invariants.checkers.elements import SetFull
 
@@ -115,7 +116,7 @@ class Switches:
 
     def inject(self, name: str) -> None:
         if name == self._broken:
-            raise TargetDown(f"{name} could not be injected")
+            raise BackendError(f"{name} could not be injected")
         self.acting.add(name)
         self.log.append(f"inject {name}")
 
