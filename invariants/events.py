@@ -34,9 +34,11 @@ def events_of(operations: Iterable[Operation]) -> list[Event]:
     ordered: list[Event] = []
     busy: set[str] = set()
     for _, group in groupby(events, key=lambda event: event.at_s):
-        waiting = list(group)
-        while waiting:
+        waiting, before = list(group), 0
+        while len(waiting) != before:
+            before = len(waiting)
             waiting = _round(waiting, busy, ordered)
+        ordered += waiting  # of a process that does two things at a time
     return ordered
 
 
