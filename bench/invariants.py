@@ -1,7 +1,7 @@
 """Does each invariant find what is planted, and nothing else? `python -m bench.invariants`
 
-For each: so many seeds on a correct target (none may be found to deviate, all must tell), so many on each twin
-with a planted defect (all must be found, and made short), and the time that 100 sequences of 10 steps take.
+For each: so many seeds on a correct target (each is upheld), so many on each twin with a planted defect (each
+is found, and made short), and the time that 100 sequences of 10 steps take.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SPARE_STEPS = 2
 
 SHORT_SHARE = 0.9
 """In so many of the searches."""
+
+SAMPLES = {"initialised_once": "initialised"}
+"""Where they are not in a file of the machine's name."""
 
 FAST_S = 2.0
 """For 100 sequences of 10 steps."""
@@ -67,9 +70,10 @@ class Row:
 
 def samples_of(name: str) -> ModuleType | None:
     """None where the machine or its samples are not there."""
-    file = BUILT_IN[name].partition(":")[0]
-    if find_spec(f"invariants.machines.{file}") and find_spec(f"invariants.samples.{file}"):
-        return import_module(f"invariants.samples.{file}")
+    machine = BUILT_IN[name].partition(":")[0]
+    samples = SAMPLES.get(name, machine)
+    if find_spec(f"invariants.machines.{machine}") and find_spec(f"invariants.samples.{samples}"):
+        return import_module(f"invariants.samples.{samples}")
     return None
 
 
@@ -79,17 +83,18 @@ def verify(name: str, target: Target, seed: int, concurrency: int, options: Mapp
 
 
 def correct(name: str, samples: ModuleType, seeds: int) -> Row:
-    """One connection and four in turn; options as the twins need them in turn too."""
+    """With the connections and options that the twins are found with, and with four connections, in turn."""
     twins = twins_of(name, samples).values()
-    settings = [(1, {}), (4, {}), *((4, twin.options) for twin in twins if twin.options)]
+    each = [(twin.concurrency, twin.options) for twin in twins] + [(4, twin.options) for twin in twins]
+    settings = [setting for place, setting in enumerate(each) if setting not in each[:place]]
     right, longest_s = 0, 0.0
     for seed in range(seeds):
         concurrency, options = settings[seed % len(settings)]
         began_s = time.monotonic()
         result = verify(name, samples.CORRECT(random.Random(seed)), seed, concurrency, options)
         longest_s = max(longest_s, time.monotonic() - began_s)
-        right += not result.violations
-    return Row(name, "correct", "not DEVIATED", right, seeds, seeds, "", longest_s)
+        right += result.passed
+    return Row(name, "correct", "UPHELD", right, seeds, seeds, "", longest_s)
 
 
 def planted(name: str, target: str, twin: Twin, seeds: int) -> Row:

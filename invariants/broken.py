@@ -88,14 +88,15 @@ def blamed(
     found = systematic(checker, whole)
     steps: tuple[Step, ...]
     if found:
-        violation, steps = found[0], (found[1],)
+        steps = (found[1],)
     else:
         bad = {_where(operation.process) for operation in violation.operations}
         steps = tuple(next(steps for place, (steps, _) in enumerate(ran) if place in bad))
     repeat = math.ceil(ENOUGH / len(steps))
     again = _Again(runner, violation, whole, repeat)
     failures, tries = how_often(again.fails, steps, in_time)
-    return Broken(violation, steps, again.history, failures, tries, True, repeat)
+    shown = found[0] if found else violation
+    return Broken(shown, steps, again.history, failures, tries, True, repeat)
 
 
 def _where(process: str) -> int:

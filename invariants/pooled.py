@@ -7,9 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chaos_locust.measure.binomial import tail
 from invariants.checkers.base import Checked, Checker, Violation
 from invariants.history import History, Operation
 from invariants.sequence import Step
+
+SYSTEMATIC = "systematic"
+"""The anomaly where inputs are to blame."""
+
+BY_CHANCE = 0.001
+SHOWN = 3
 
 
 def pool(histories: Sequence[History]) -> History:
@@ -23,27 +30,40 @@ def pool(histories: Sequence[History]) -> History:
 
 
 def systematic(checker: Checker, history: History) -> tuple[Violation, Step] | None:
-    """The one input that alone breaks the invariant, while all others together do not; or None.
+    """The inputs that alone break the invariant, while all others together do not, with a step of the worst;
+    or None. The checker has to count what it has `seen` as `operations` and `bad`.
 
-    So a request that always fails is told from one in fifty that fails by chance.
+    So a request that always fails is told from one in fifty that fails by chance, of which one input has
+    more than another: an input is only to blame when it is bad so often as chance would make it in one of
+    a thousand histories.
     """
     groups: dict[str, list[Operation]] = defaultdict(list)
     for operation in history:
         groups[_input(operation)].append(operation)
-    guilty = []
+    share = _share(checker.check(history))
+    guilty = list[tuple[float, str, Violation]]()
     for name, operations in groups.items():
-        alone = checker.check(_alone(operations)).violations
-        if alone:
-            guilty.append((name, alone[0]))
-    if len(guilty) != 1 or len(groups) == 1:
+        alone = checker.check(_alone(operations))
+        count, bad = alone.seen.get("operations", 0), alone.seen.get("bad", 0)
+        if alone.violations and tail(bad, count, share) * len(groups) < BY_CHANCE:
+            guilty.append((_share(alone), name, alone.violations[0]))
+    names = {name for _, name, _ in guilty}
+    if not guilty or len(groups) == 1:
         return None
-    name, violation = guilty[0]
-    rest: Checked = checker.check(_alone([op for op in history if _input(op) != name]))
-    if rest.violations:
+    if checker.check(_alone([op for op in history if _input(op) not in names])).violations:
         return None
-    first = violation.operations[0]
-    title = f"{violation.title}: always the same input, {first.kind}({_given(first)})"
-    return replace(violation, title=title, anomaly="systematic"), _step(first)
+    guilty.sort(key=lambda each: -each[0])
+    steps = [_step(violation.operations[0]) for _, _, violation in guilty]
+    inputs = ", ".join(map(str, steps[:SHOWN]))
+    others = f" and {len(steps) - SHOWN} more" if len(steps) > SHOWN else ""
+    which = "input" if len(steps) == 1 else "inputs"
+    worst = guilty[0][2]
+    title = f"{worst.title}: always the same {which}, {inputs}{others}"
+    return replace(worst, title=title, anomaly=SYSTEMATIC), steps[0]
+
+
+def _share(checked: Checked) -> float:
+    return checked.seen.get("bad", 0) / max(1, checked.seen.get("operations", 0))
 
 
 def _alone(operations: Sequence[Operation]) -> History:
@@ -53,10 +73,6 @@ def _alone(operations: Sequence[Operation]) -> History:
 
 def _input(operation: Operation) -> str:
     return json.dumps([operation.kind, operation.key, operation.value], sort_keys=True, default=str)
-
-
-def _given(operation: Operation) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in _step(operation).arguments.items())
 
 
 def _step(operation: Operation) -> Step:

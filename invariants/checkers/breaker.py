@@ -36,13 +36,13 @@ class CircuitBreaker:
     def check(self, history: History) -> Checked:
         calls = history.of(*CALLS)
         opened = [call for call in calls if call.error == OPEN]
-        violations, tried, unanswered = list[Violation](), 0, 0
+        violations, recoveries, unanswered = list[Violation](), 0, 0
         for from_s, to_s in _healthy(history):
             late = self._late(calls, from_s, to_s)
             stuck = [call for call in late if call.error == OPEN]
             silent = sum(call.outcome == "info" and call.start_s < to_s for call in calls)
             if not stuck or len(stuck) < len(late):
-                tried += bool(late) and any(call.end_s < late[0].start_s for call in opened)
+                recoveries += _recovered(calls, from_s, to_s)
             elif self._apart(stuck) > silent:
                 violations.append(self._stuck(stuck, from_s))
             else:
@@ -50,11 +50,11 @@ class CircuitBreaker:
         doubt = ""
         if not opened:
             doubt = "the breaker never opened"
-        elif unanswered and not tried:
+        elif unanswered and not recoveries:
             doubt = f"{unanswered} calls had no answer, and may have failed late and opened the breaker again"
-        elif not tried:
+        elif not recoveries:
             doubt = "no call was made long enough after the dependency was healthy again"
-        seen = {"calls": len(calls), "not let through": len(opened), "recoveries": tried}
+        seen = {"calls": len(calls), "not let through": len(opened), "recoveries": recoveries}
         return Checked(tuple(violations), "" if violations else doubt, seen)
 
     @property
@@ -84,6 +84,13 @@ class CircuitBreaker:
             f"dependency was healthy again ({self._within_s:g} s allowed)"
         )
         return Violation(self.name, title, tuple(dict.fromkeys((stuck[0], stuck[-1]))), "stuck open")
+
+
+def _recovered(calls: Sequence[Operation], from_s: float, to_s: float) -> bool:
+    """Whether it was seen that the breaker had been open and let a call through again."""
+    answered = (call for call in calls if call.error != OPEN and call.outcome != "info")
+    through_s = max((call.start_s for call in answered if from_s <= call.start_s < to_s), default=-math.inf)
+    return any(call.error == OPEN and call.end_s < through_s for call in calls)
 
 
 def _healthy(history: History) -> list[tuple[float, float]]:

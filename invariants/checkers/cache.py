@@ -79,9 +79,11 @@ class SingleFlight:
                     title = f"the origin was asked for {key} again while the answer was under way or good"
                     violations.append(Violation(self.name, title, (before, after), "stampede"))
             told += sum(self._wanted_again(call, wanted) for call in operations)
-        doubt = "" if told or violations else "nothing was wanted again while the answer was under way or good"
+        doubt = ""
         if not calls or not gets:
             doubt = "nothing was fetched from the origin"
+        elif not told and not violations:
+            doubt = "nothing was wanted by two while the answer was under way or good"
         seen = {"gets": len(gets), "origin calls": len(calls), "wanted again": told}
         return Checked(tuple(violations), doubt, seen)
 

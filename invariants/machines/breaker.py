@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 
-from invariants.checkers.base import Checker
+from invariants.checkers.base import Checked, Checker
 from invariants.checkers.breaker import OPEN, CircuitBreaker
+from invariants.history import History, Operation
 from invariants.machine import Machine, Refused, rule
+
+BURST = "burst"
+
+
+@dataclass(frozen=True, slots=True)
+class OfBursts:
+    """CircuitBreaker on each call of a burst. One that ended without an answer tells of none of its calls."""
+
+    breaker: CircuitBreaker
+
+    @property
+    def name(self) -> str:
+        return self.breaker.name
+
+    def check(self, history: History) -> Checked:
+        calls = [call for burst in history.of(BURST) for call in _calls(burst)]
+        return self.breaker.check(History((*history.operations, *calls), history.faults))
+
+
+def _calls(burst: Operation) -> list[Operation]:
+    unknown = [burst.start_s, burst.end_s, ""]
+    told = burst.result if burst.happened else [unknown] * burst.value["times"]
+    return [
+        Operation(
+            process=f"{burst.process} {burst.number}.{place}",
+            number=0,
+            kind="call",
+            key=None,
+            value=None,
+            outcome="info" if math.isinf(end_s) else "fail" if error else "ok",
+            result=None,
+            start_s=start_s,
+            end_s=end_s,
+            error=error,
+        )
+        for place, (start_s, end_s, error) in enumerate(told)
+    ]
 
 
 @dataclass
@@ -35,15 +74,21 @@ class CircuitBreakerNeverStuckOpen(Machine):
 
     @property
     def checker(self) -> Checker:
-        return CircuitBreaker(self.timeout_s, self.grace_s)
+        return OfBursts(CircuitBreaker(self.timeout_s, self.grace_s))
 
     def state(self) -> str:
         """What the last call showed of the breaker."""
         return "+".join(sorted({*self.acting, self._last}))
 
-    @rule(weight=6)
+    @rule(weight=3)
     def call(self, client: Any) -> Any:
         return self._call(client)
+
+    @rule(times=st.sampled_from([3, 10]))
+    def burst(self, client: Any, times: int) -> list[Any]:
+        """Calls one after the other, for a breaker opens after many failures, and sequences are short:
+        [start_s, end_s, error] of each, with no error where it was answered."""
+        return [self._timed_call(client) for _ in range(times)]
 
     @rule(weight=2)
     def break_dependency(self, client: Any) -> None:
@@ -70,6 +115,14 @@ class CircuitBreakerNeverStuckOpen(Machine):
     @rule(closing=True)
     def last_call(self, client: Any) -> Any:
         return self._call(client)
+
+    def _timed_call(self, client: Any) -> list[Any]:
+        start_s, error = self.target.clock(), ""
+        try:
+            self._call(client)
+        except Refused as refusal:
+            error = str(refusal) or "refused"
+        return [start_s, self.target.clock(), error]
 
     def _call(self, client: Any) -> Any:
         self._last = "no answer"

@@ -56,9 +56,9 @@ class VirtualTime:
             self._now_s += seconds
 
 
-def network() -> None:
+def network(trips: int = 1) -> None:
     """The time that a call over a network takes, in which those of other connections go ahead."""
-    time.sleep(0.0002)
+    time.sleep(0.0002 * trips)
 
 
 def one_in_ten(rng: random.Random) -> Shows:

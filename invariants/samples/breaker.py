@@ -109,7 +109,7 @@ def _correct(rng: random.Random) -> Breaker:
 CORRECT: Make = _correct
 
 TWINS = {
-    **_twins("never tries", 4),  # break, three calls
-    **_twins("nothing is let through to try", 4),
-    **_twins("a try that fails is the last", 6),  # and wait, call
+    **_twins("never tries", 2),  # break, burst
+    **_twins("nothing is let through to try", 2),
+    **_twins("a try that fails is the last", 4),  # break, burst, wait, call
 }

@@ -15,6 +15,7 @@ from invariants.targets.base import Target
 Planted = Literal["", "no invalidation", "invalidates before it writes", "invalidates too late"]
 STALE_S = 1.0
 LATE_S = 5.0
+COMMIT_TRIPS = 4
 
 
 @dataclass
@@ -69,11 +70,11 @@ class Entries:
         if self._plants("invalidates before it writes"):
             with self._lock:
                 self._invalidate(key)
-            network()
+            network(COMMIT_TRIPS)
             with self._lock:
                 self._store[key] = value
             return
-        network()
+        network(COMMIT_TRIPS)
         with self._lock:
             self._store[key] = value
             if self._plants("no invalidation"):

@@ -113,6 +113,7 @@ GOOD: dict[str, tuple[Checker, History]] = {
         SingleFlight(5),
         history(
             op("a", "get", key="x", at=(0, 1)),
+            op("b", "get", key="x", at=(2, 3)),
             op("o", "origin", key="x", at=(0.1, 0.9)),
             op("p", "origin", key="y", at=(0.1, 0.9)),
             op("o", "origin", key="x", at=(5.2, 5.3)),
@@ -121,13 +122,60 @@ GOOD: dict[str, tuple[Checker, History]] = {
     "breaker": (
         CircuitBreaker(2),
         history(
-            op("x", "break", at=(0, 0)),
+            op("x", "break_dependency", at=(0, 0)),
             op("a", "call", at=(1, 2), outcome="fail", error="502"),
             op("a", "call", at=(3, 3), outcome="fail", error="open"),
-            op("x", "heal", at=(4, 4)),
+            op("x", "heal_dependency", at=(4, 4)),
             op("a", "call", at=(5, 5), outcome="fail", error="open"),
             op("a", "call", at=(7.5, 8)),
         ),
+    ),
+    "breaker that a late failure opens again": (
+        CircuitBreaker(2),
+        history(
+            op("x", "break_dependency", at=(0, 0)),
+            op("a", "call", at=(1, 7), outcome="fail", error="502"),  # it hung until after the heal
+            op("b", "call", at=(2, 2), outcome="fail", error="open"),
+            op("x", "heal_dependency", at=(4, 4)),
+            op("b", "call", at=(8, 8), outcome="fail", error="open"),
+            op("b", "call", at=(11, 11)),
+        ),
+    ),
+    "breaker under a fault": (
+        CircuitBreaker(2),
+        History(
+            history(
+                op("x", "break_dependency", at=(0, 0)),
+                op("a", "call", at=(1, 1), outcome="fail", error="open"),
+                op("x", "heal_dependency", at=(2, 2)),
+                op("a", "call", at=(9, 9), outcome="fail", error="open"),
+                op("a", "call", at=(13.5, 14)),
+            ).operations,
+            (("cut", 3, 11),),
+        ),
+    ),
+    "breaker, healed and broken at once": (
+        CircuitBreaker(2),
+        history(
+            op("a", "call", at=(1, 1), outcome="fail", error="open"),
+            op("x", "break_dependency", at=(2, 4)),
+            op("y", "heal_dependency", at=(3, 5)),  # perhaps before it was broken
+            op("a", "call", at=(9, 9), outcome="fail", error="open"),
+            op("y", "heal_dependency", at=(10, 10)),
+            op("a", "call", at=(13.5, 14)),
+        ),
+    ),
+    "cache, what was there before": (
+        CacheConsistency(2),
+        history(
+            op("a", "write", 1, key="x", at=(0, 1)),
+            op("b", "read", key="x", at=(2, 2.5)),  # 1 s after it was overwritten
+            op("b", "read", result=1, key="x", at=(6, 7)),
+        ),
+    ),
+    "latency of nine in ten": (
+        LatencyBounded(1, 0.9),
+        history(*(op("a", "get", at=(2 * i, 2 * i + (0.5 if i % 10 else 1.5))) for i in range(1000))),
     ),
     "latency": (LatencyBounded(1), history(*(op("a", "get", at=(i, i + 0.5)) for i in range(300)))),
     "errors": (ErrorRateLimited(0.01), history(*(op("a", "get", at=(i, i + 0.5)) for i in range(300)))),
@@ -248,6 +296,11 @@ BAD: dict[str, tuple[Checker, History, str]] = {
         ),
         "stale read",
     ),
+    "cache that keeps what was there before": (
+        CacheConsistency(2),
+        history(op("a", "write", 1, key="x", at=(0, 1)), op("b", "read", key="x", at=(3.5, 4))),
+        "stale read",
+    ),
     "stampede": (
         SingleFlight(),
         history(
@@ -260,9 +313,32 @@ BAD: dict[str, tuple[Checker, History, str]] = {
     "stuck breaker": (
         CircuitBreaker(2),
         history(
+            op("x", "break_dependency", at=(0, 0)),
             op("a", "call", at=(3, 3), outcome="fail", error="open"),
-            op("x", "heal", at=(4, 4)),
+            op("x", "heal_dependency", at=(4, 4)),
             op("a", "call", at=(8, 8), outcome="fail", error="open"),
+        ),
+        "stuck open",
+    ),
+    "breaker stuck after a fault": (
+        CircuitBreaker(2),
+        History(
+            history(
+                op("a", "call", at=(3, 3), outcome="fail", error="open"),
+                op("a", "call", at=(8.5, 9), outcome="fail", error="open"),
+            ).operations,
+            (("cut", 1, 5),),
+        ),
+        "stuck open",
+    ),
+    "breaker stuck for longer than a lost call explains": (
+        CircuitBreaker(2),
+        history(
+            op("x", "break_dependency", at=(0, 0)),
+            op("b", "call", at=(3, 3), outcome="info"),
+            op("x", "heal_dependency", at=(4, 4)),
+            op("a", "call", at=(8, 8), outcome="fail", error="open"),
+            op("a", "call", at=(12, 12), outcome="fail", error="open"),
         ),
         "stuck open",
     ),
@@ -303,8 +379,33 @@ BAD: dict[str, tuple[Checker, History, str]] = {
 UNSURE: dict[str, tuple[Checker, History, str]] = {
     "never opened": (
         CircuitBreaker(2),
-        history(op("x", "heal", at=(0, 0)), op("a", "call", at=(9, 9))),
+        history(op("x", "heal_dependency", at=(0, 0)), op("a", "call", at=(9, 9))),
         "never opened",
+    ),
+    "a lost call may have opened it again": (
+        CircuitBreaker(2),
+        history(
+            op("x", "break_dependency", at=(0, 0)),
+            op("b", "call", at=(3, 3), outcome="info"),
+            op("x", "heal_dependency", at=(4, 4)),
+            op("a", "call", at=(8, 8), outcome="fail", error="open"),
+            op("a", "call", at=(9, 9), outcome="fail", error="open"),
+        ),
+        "may have failed late",
+    ),
+    "nobody wanted it too": (
+        SingleFlight(),
+        history(
+            op("a", "get", key="x", at=(0, 1)),
+            op("o", "origin", key="x", at=(0.1, 0.9)),
+            op("a", "get", key="x", at=(2, 3)),
+        ),
+        "wanted by two",
+    ),
+    "all refused at once": (
+        LatencyBounded(1),
+        history(*(op("a", "get", at=(i, i + 0.1), outcome="fail") for i in range(300))),
+        "nothing was answered",
     ),
     "never drained": (TotalQueue(), history(op("a", "enqueue", "m", at=(0, 1))), "never drained"),
     "taken without an answer": (
