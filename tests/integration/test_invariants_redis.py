@@ -46,8 +46,8 @@ def server() -> Iterator[Server]:
 def test_what_is_built_right_holds(server: Server, name: str, connections: int) -> None:
     target = redis.bindings(server.url)[name].target
     for seed in SEEDS:
-        invariant = StateInvariant.named(name, target).with_concurrency(connections).with_iterations(3)
-        result = invariant.with_seed(seed).with_budget("10min").with_kept_in(None).verify()
+        invariant = StateInvariant.named(name, target).with_concurrency(connections).with_iterations(4)
+        result = invariant.with_steps(30).with_seed(seed).with_budget("10min").with_kept_in(None).verify()
         assert result.passed, result.to_json()
     assert server.ours() == []
 
