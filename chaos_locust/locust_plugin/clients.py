@@ -18,6 +18,7 @@ from requests import PreparedRequest
 from requests.exceptions import RequestException
 from requests.sessions import merge_setting
 
+from chaos_locust.locust_plugin.operations import request_failed
 from chaos_locust.locust_plugin.recorder import Arrival, Flight, Recorder
 
 _FLIGHT = "_chaos_flight"
@@ -128,6 +129,8 @@ class Clients:
         response: Any = None,
         **_: Any,
     ) -> None:
+        if exception is not None:
+            request_failed(exception)
         flight = getattr(response, _FLIGHT, None) or self._calls.get(getcurrent())
         service_s = None if response_time is None else response_time / 1000
         if flight is None:

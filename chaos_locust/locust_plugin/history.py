@@ -44,6 +44,6 @@ class HistoryFile:
 def _line(row: Row, clock: ClockError) -> str:
     """An operation as `invariants.history` reads it."""
     start_s, end_s, rest = row
-    widened_s = clock.at(start_s) if end_s is None else max(clock.at(start_s), clock.at(end_s))
+    widened_s = clock.within(start_s, start_s if end_s is None else end_s)
     end = "" if end_s is None else f'"end_s":{end_s + widened_s:.9f},'
     return f'{{"start_s":{start_s - widened_s:.9f},{end}"widened_s":{widened_s:.9f},{rest[1:]}\n'

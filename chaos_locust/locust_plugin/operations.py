@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json.encoder import encode_basestring_ascii
 from types import TracebackType
 from typing import Any, ClassVar, Final, Literal, Self
 
 from gevent import getcurrent
-from locust.env import Environment
 
 from chaos_locust.locust_plugin.failures import failure_kind
 from chaos_locust.redact import redact_text
@@ -122,14 +122,12 @@ class Operations:
         self._open: set[operation] = set()
 
     @contextmanager
-    def write(self, environment: Environment) -> Iterator[None]:
-        """Operations and failed requests of this process are written here. Not for two runs at once."""
+    def write(self) -> Iterator[None]:
+        """Operations of this process are written here. Not for two runs at once."""
         operation.writer = self
-        environment.events.request.add_listener(self._on_request)
         try:
             yield
         finally:
-            environment.events.request.remove_listener(self._on_request)
             operation.writer = None
 
     def begin(self, op: operation) -> None:
@@ -183,16 +181,18 @@ class Operations:
         before, self._taken = self._taken, self._taken + len(rows)
         return before, rows
 
-    def _on_request(self, exception: BaseException | None = None, **_: Any) -> None:
-        """Locust's clients raise nothing when a request fails: it is told here."""
-        if exception is not None:
-            process: _Process | None = getcurrent().__dict__.get(_PROCESS)
-            for op in process.open if process is not None else ():
-                op.doubt(exception)
+
+def request_failed(error: BaseException) -> None:
+    """Of the user that runs now: Locust's clients do not raise what its operations have to know."""
+    process: _Process | None = getcurrent().__dict__.get(_PROCESS)
+    for op in process.open if process is not None else ():
+        op.doubt(error)
 
 
 def _json(value: Any) -> str:
-    """Whole numbers are written at once, for the encoder takes its time to get going."""
+    """Text and whole numbers are written at once, for the encoder takes its time to get going."""
+    if type(value) is str:
+        return encode_basestring_ascii(value)
     return repr(value) if type(value) is int else _encode(value)
 
 

@@ -105,7 +105,7 @@ class Workload:
         self._changes.enter_context(default_timeouts(user_classes, self._plan.timeout_s))
         self._changes.enter_context(self._clients.watch(self._environment))
         if self._plan.invariants:
-            self._changes.enter_context(self._operations.write(self._environment))
+            self._changes.enter_context(self._operations.write())
         if load is not None and load.workload == "open":
             problems = undrivable(user_classes)
             if problems:

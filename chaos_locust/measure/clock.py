@@ -46,3 +46,8 @@ class ClockError:
     def at(self, t_s: float) -> float:
         """The greatest error at that moment, in s. It holds for earlier and later moments alike."""
         return self._error_s + self._drift * abs(t_s - self._measured_s)
+
+    def within(self, start_s: float, end_s: float) -> float:
+        """The greatest error between these moments, in s: it is at one of them."""
+        away_s = max(abs(start_s - self._measured_s), abs(end_s - self._measured_s))
+        return self._error_s + self._drift * away_s

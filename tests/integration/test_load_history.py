@@ -67,6 +67,16 @@ class Visitor(FastHttpUser):
         with chaos_locust.operation("write", 1, "a"), chaos_locust.operation("read", key="a"):
             self.client.get("/a")
 """
+SKEWED = """
+import time
+import chaos_locust.locust_plugin.worker as worker
+
+def skewed():
+    began_s, base_s = time.monotonic(), time.time() + 3
+    return lambda: base_s + 1.0002 * (time.monotonic() - began_s)
+
+worker.epoch_clock = skewed
+"""
 RATE, LENGTH_S = 200, 4
 
 
@@ -176,6 +186,25 @@ def until_written(run: Locust, lines: int) -> Path:
                 return path
         time.sleep(0.05)
     raise AssertionError("no history was written")
+
+
+def test_a_clock_that_is_ahead_and_drifts_is_no_false_alarm(tmp_path: Path) -> None:
+    """3 s ahead, and 0.2 ms more each second: the greatest that is allowed for is 0.5 ms."""
+    file, skewed = written(tmp_path, CLIENTS), tmp_path / "skewed.py"
+    skewed.write_text(SKEWED + CLIENTS)
+    with (
+        KeysServer() as server,
+        Locust(tmp_path, plan(server.url, "linearizable"), file, workers=[file, skewed]) as run,
+    ):
+        code, verdict = run.wait(), run.verdict()
+    assert (code, finding(verdict, "linearizable")["outcome"]) == (0, "UPHELD"), verdict["sentence"]
+    history = read_history(run.results / "history.jsonl")
+    widest_s = dict.fromkeys((str(worker.pid) for worker in run.workers), 0.0)
+    for op in history:
+        pid = op.process.rpartition(":")[2].partition(".")[0]
+        widest_s[pid] = max(widest_s[pid], op.widened_s)
+        assert -2 < op.start_s < LENGTH_S + 1
+    assert widest_s[str(run.workers[1].pid)] > 0.0002 * (LENGTH_S - 2), "its drift was noticed"
 
 
 def test_two_open_operations_of_one_user_are_named(tmp_path: Path) -> None:

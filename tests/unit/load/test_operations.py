@@ -9,13 +9,11 @@ from typing import Any
 import gevent
 import pytest
 from gevent import GreenletExit
-from locust.env import Environment
-from locust.event import Events
 
 import chaos_locust
 from chaos_locust.errors import ChaosError
 from chaos_locust.locust_plugin.history import HistoryFile
-from chaos_locust.locust_plugin.operations import Operations, operation
+from chaos_locust.locust_plugin.operations import Operations, operation, request_failed
 from chaos_locust.measure.clock import ClockError
 from chaos_locust.testing import FakeClock
 from invariants.history import History, InvalidHistory, Operation, read_history
@@ -28,7 +26,6 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.now = FakeClock()
-        self.environment = Environment(events=Events())
         self.operations = Operations("w", self.now)
         self.folder = folder
 
@@ -38,17 +35,11 @@ class Run:
         file.close()
         return read_history(file.path)
 
-    def request_fails(self, error: Exception) -> None:
-        self.environment.events.request.fire(request_type="GET", name="/", response_time=1, exception=error)
-
-    def request_succeeds(self) -> None:
-        self.environment.events.request.fire(request_type="GET", name="/", response_time=1, exception=None)
-
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     made = Run(tmp_path)
-    with made.operations.write(made.environment):
+    with made.operations.write():
         yield made
 
 
@@ -59,7 +50,6 @@ def outcomes(history: History) -> list[tuple[str, int, str, str]]:
 def test_it_is_one_line_an_operation(run: Run) -> None:
     with chaos_locust.operation("write", value={"a": [1, "ä"]}, key='k"1'):
         run.now.advance(2)
-        run.request_succeeds()
     with chaos_locust.operation("read", key="k") as op:
         run.now.advance(1)
         op.result = 7
@@ -70,7 +60,7 @@ def test_it_is_one_line_an_operation(run: Run) -> None:
 
 def test_a_failed_request_or_an_exception_is_no_answer_and_ends_the_process(run: Run) -> None:
     with operation("write", 1):
-        run.request_fails(TimeoutError())
+        request_failed(TimeoutError())
     with operation("write", 2):
         run.now.advance(1)
     with pytest.raises(ConnectionResetError), operation("write", 3):
@@ -87,11 +77,11 @@ def test_a_failed_request_or_an_exception_is_no_answer_and_ends_the_process(run:
 
 def test_what_was_refused_certainly_did_not_happen(run: Run) -> None:
     with operation("write", 1) as op:
-        run.request_fails(ValueError("409"))
+        request_failed(ValueError("409"))
         op.fail("conflict")
     with operation("write", 2) as op:
         op.fail("conflict")
-        run.request_fails(TimeoutError())
+        request_failed(TimeoutError())
     assert outcomes(run.history()) == [("w.0", 0, "fail", "conflict"), ("w.0", 1, "fail", "conflict")]
 
 
@@ -100,10 +90,10 @@ def test_a_failure_belongs_to_the_operation_of_its_user(run: Run) -> None:
         with operation("write", fails):
             gevent.sleep(0)
             if fails:
-                run.request_fails(TimeoutError())
+                request_failed(TimeoutError())
 
     gevent.joinall([gevent.spawn(user, fails) for fails in (True, False)], raise_error=True)
-    run.request_fails(TimeoutError())  # of nobody's operation
+    request_failed(TimeoutError())  # of nobody's operation
     assert {op.value: (op.process, op.outcome) for op in run.history()} == {
         True: ("w.0", "info"),
         False: ("w.1", "ok"),
@@ -162,7 +152,7 @@ def test_every_interval_is_widened_by_what_the_clock_may_be_off(run: Run) -> Non
     with operation("write", 1):
         run.now.advance(10)
     with operation("write", 2):
-        run.request_fails(TimeoutError())
+        request_failed(TimeoutError())
     clock = ClockError(5.0, 0.25, 0.001, origin_s=1000.0, now_s=1000.0)
     first, second = run.history(clock)
     assert first.widened_s == pytest.approx(0.25 + 0.110)
