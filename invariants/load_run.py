@@ -84,9 +84,6 @@ def _judge(invariant: Invariant, history: History, recording: Recording, course:
     if doubts or checked.inconclusive:
         reason = "; ".join([*doubts, *filter(None, [checked.inconclusive])])
         return _finding(invariant, Outcome.INCONCLUSIVE, f"{count}: {reason}", part)
-    if entry.tells and not any(op.happened for op in part.of(*entry.tells)):
-        reason = f"{count}, of which nothing can tell: no {' or '.join(entry.tells)} was answered"
-        return _finding(invariant, Outcome.INCONCLUSIVE, reason, part)
     seen = [f"{number:,} {name}" for name, number in checked.seen.items() if name != "operations"]
     return _finding(invariant, Outcome.UPHELD, f"nothing against it in {', '.join([count, *seen])}", part)
 
