@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from chaos_locust.redact import redact, redact_text
@@ -45,12 +44,12 @@ def violation_to_json(case: Case, found: Found) -> dict[str, Any]:
     """What it takes to run its steps again."""
     assert case.job is not None
     assert case.bound is not None
-    faults = case.bound.faults
     return {
         "invariant": case.invariant,
         "target": redact_text(case.job.target),
         "options": redact(options_to_json(case.bound.options)),
-        "faults": redact(dict(faults)) if isinstance(faults, Mapping) else faults and str(faults),
+        # The target's own faults come with the target again.
+        "faults": None if case.job.faults is None else str(case.job.faults),
         **redact({key: value for key, value in found.to_json().items() if key != "faults"}),
         "fault_bands": [list(band) for band in found.history.faults],
     }
