@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos_locust.errors import BackendError, ChaosError
+from chaos_locust.backends.base import Effect
+from chaos_locust.errors import ChaosError
 from chaos_locust.injection import Injection, inject
 from chaos_locust.plan.documents import load_plan, parse_plan
 from chaos_locust.plan.model import Plan
@@ -24,14 +26,15 @@ class NoFaults(ChaosError):
 class PlanFaults:
     """The faults of a plan; when they act is the sequence's business, not the plan's.
 
-    source: the plan's file, where it came from one.
+    source: the plan's file or mapping, where it came from one.
     """
 
-    def __init__(self, plan: Plan, source: Path | None = None) -> None:
+    def __init__(self, plan: Plan, source: Path | Mapping[str, Any] | None = None) -> None:
         if not plan.faults:
             raise NoFaults(f"the plan '{plan.name}' has no faults")
         self._plan, self.source = plan, source
         self._acting: dict[str, Injection] = {}
+        self._effects: dict[str, list[Effect]] = defaultdict(list)
 
     @property
     def names(self) -> Sequence[str]:
@@ -55,11 +58,20 @@ class PlanFaults:
         self._acting[name] = injection
 
     def heal(self, name: str) -> None:
-        """Raises DirtyTarget; BackendError when it was seen that the fault did not act."""
+        """Raises DirtyTarget."""
         injection = self._acting.pop(name)
         injection.__exit__(None, None, None)
-        if injection.effect is not None and not injection.effect.mechanism:
-            raise BackendError(f"{name} did not act: {injection.effect.detail}")
+        if injection.effect is not None:
+            self._effects[name].append(injection.effect)
+
+    def never_acted(self) -> str:
+        """Which fault was seen not to act and never to act, and how that was seen. One that has to meet
+        something (keys in a cache, say) may find nothing in one sequence, and does in another."""
+        for name, effects in self._effects.items():
+            idle = [effect for effect in effects if effect.mechanism is False]
+            if idle and not any(effect.mechanism for effect in effects):
+                return f"{name} never acted: {idle[-1].detail}"
+        return ""
 
 
 def injected(plan: Any) -> Faults:
@@ -68,7 +80,7 @@ def injected(plan: Any) -> Faults:
     if isinstance(plan, str | Path):
         return PlanFaults(load_plan(Path(plan), os.environ), Path(plan))
     if isinstance(plan, Mapping):
-        return PlanFaults(parse_plan(plan, os.environ))
+        return PlanFaults(parse_plan(plan, os.environ), plan)
     if isinstance(plan, Plan):
         return PlanFaults(plan)
     own: Faults = plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -80,8 +81,8 @@ def search(
             ran.append((steps, one.history))
             violations = tuple(each for each in violations if each.anomaly == ASSERT)
         if violations:
-            in_time = _until(clock, settings.budget_s)
-            searched.broken = shortest(runner, steps, violations[0], one.history, in_time)
+            within = functools.partial(_within, clock, settings.budget_s)
+            searched.broken = shortest(runner, steps, violations[0], one.history, within)
             return searched
     if ran:
         whole = pool([history for _, history in ran])
@@ -96,6 +97,10 @@ def search(
 def _until(clock: Callable[[], float], limit_s: float) -> Callable[[], bool]:
     end_s = clock() + limit_s
     return lambda: clock() < end_s
+
+
+def _within(clock: Callable[[], float], budget_s: float, share: float) -> Callable[[], bool]:
+    return _until(clock, share * budget_s)
 
 
 def _count(searched: Searched, one: Ran) -> None:

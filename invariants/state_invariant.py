@@ -14,7 +14,7 @@ from chaos_locust.errors import ChaosError
 from chaos_locust.units import parse_duration
 from invariants.catalogue import machine_of
 from invariants.execute import Faults
-from invariants.faults import injected
+from invariants.faults import PlanFaults, injected
 from invariants.kept import Kept
 from invariants.machine import Machine, TargetDown
 from invariants.result import Found, Replay, Result
@@ -165,7 +165,7 @@ class StateInvariant:
             invariant=self._machine.name,
             statement=self._build("").statement,
             violations=found,
-            inconclusive=_doubt(self._machine, searched),
+            inconclusive=_doubt(self._machine, searched) or _never_acted(self._faults),
             code_paths_exercised=dict(searched.paths),
             never_fired=tuple(name for name in self._machine.rules() if name not in fired),
             iterations=searched.iterations,
@@ -185,6 +185,10 @@ def _doubt(machine: type[Machine], searched: Searched) -> str:
     if missed:
         return f"never reached: {', '.join(sorted(missed))}"
     return searched.stopped
+
+
+def _never_acted(faults: Faults | None) -> str:
+    return faults.never_acted() if isinstance(faults, PlanFaults) else ""
 
 
 def _at_least_one(name: str, value: int) -> int:

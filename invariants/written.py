@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from chaos_locust.errors import ChaosError
@@ -66,8 +67,11 @@ def _step(step: Step) -> str:
     return f"Step({step.number}, {step.rule!r}, {dict(step.arguments)!r}{extra})"
 
 
-def _plan(faults: Faults | None, used: Sequence[str]) -> str:
+def _plan(faults: Faults | None, used: Sequence[str]) -> str | dict[str, Any]:
+    """As `with_faults` takes it."""
     source = faults.source if isinstance(faults, PlanFaults) else None
     if source is None:
-        raise NotWritable(f"the faults {', '.join(used)} have to come from a plan's file")
-    return str(source)
+        raise NotWritable(f"the faults {', '.join(used)} have to come from a plan")
+    if isinstance(source, Path):
+        return str(source)
+    return {**source, "faults": [fault for fault in source["faults"] if fault["name"] in used]}
