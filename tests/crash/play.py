@@ -210,8 +210,10 @@ def _play(world: World, case: Case, victim: Victim, stop: str, lease_s: float, r
     killed_s = time.monotonic()
     if victim == "run":
         world.go()
-        until(lambda: not world.processes(), max(deadline_s - killed_s, 0.0) + AFTER_DEADLINE_S)
-        found.expect(not case.left(), f"left at the deadline + 2 s: {case.left()}")
+        within_s = max(deadline_s - killed_s, 0.0) + AFTER_DEADLINE_S
+        until(lambda: not world.processes() and not case.left(), within_s)
+        left = case.left()
+        found.expect(not left, f"left at the deadline + 2 s: {left}")
         found.took_s = time.monotonic() - killed_s
         found.expect(until(lambda: not world.processes()), f"still running: {world.processes()}")
     elif victim == "guardian":
