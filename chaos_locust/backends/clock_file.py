@@ -79,6 +79,8 @@ def read(file: Path) -> Setting:
         with file.open(encoding="ascii") as stream:
             lines = stream.read(_MOST_BYTES).splitlines()
             set_s = os.fstat(stream.fileno()).st_mtime
+    except FileNotFoundError:
+        raise BackendError(f"the clock {file} is not there; `chaos-locust clock` makes it") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise BackendError(f"the clock {file} cannot be read: {reason}") from None

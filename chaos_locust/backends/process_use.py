@@ -45,7 +45,7 @@ def resolve(pidfile: str) -> ProcessId:
         os.kill(pid, 0)
     except PermissionError:
         raise BackendError(
-            f"process {pid} of {pidfile} belongs to another user: no right to signal it"
+            f"process {pid} of {pidfile} belongs to another user; run as that user or as root"
         ) from None
     except ProcessLookupError:
         raise BackendError(f"no process has the pid {pid} of {pidfile}") from None
