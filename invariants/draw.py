@@ -48,4 +48,12 @@ def _some(strategy: SearchStrategy[tuple[Step, ...]], seed_number: int) -> list[
         collect()
     finally:
         random.setstate(state)
-    return found
+    # Hypothesis begins with the simplest, and goes on with slight changes of what it drew before; a search of
+    # few sequences would see little else.
+    distinct = _distinct(found)
+    random.Random(seed_number).shuffle(distinct)
+    return distinct
+
+
+def _distinct(sequences: Sequence[tuple[Step, ...]]) -> list[tuple[Step, ...]]:
+    return list({str([step.to_json() for step in steps]): steps for steps in sequences}.values())
