@@ -94,8 +94,7 @@ class Shop(Target):
     def connect(self, scope: str) -> Any:
         with self._lock:
             if scope not in self._seen:
-                self._make_as_new()
-                self.prepare(scope)
+                self._make_as_new(scope)
                 self._seen.add(scope)
         return self.client(scope)
 
@@ -104,7 +103,7 @@ class Shop(Target):
         raise NotImplementedError
 
     def prepare(self, scope: str) -> None:
-        """What a sequence takes for given."""
+        """What a sequence takes for given; done again until it succeeds. Raises Refused, NoAnswer."""
 
     def forget(self, scope: str) -> None:
         self._seen.discard(scope)
@@ -128,15 +127,23 @@ class Shop(Target):
         wish = {"product_id": product, "quantity": quantity, "idempotency_key": key}
         return self.send_as("alice", http, "POST", "/orders", wish)
 
-    def _make_as_new(self) -> None:
+    def _make_as_new(self, scope: str) -> None:
         """Raises TargetDown."""
-        if until(self._is_as_new, BY_ITSELF_S):
+        if until(lambda: self._is_ready(scope), BY_ITSELF_S):
             return
-        targets = {"shop": {"pidfile": f"{where('SHOP_STATE')}/shop.pid"}}
-        with inject("kill", target="shop", targets=targets):
+        with inject("kill", target="shop", targets={"shop": fault_targets()["shop"]}):
             pass
-        if not until(self._is_as_new, ANEW_S):
+        if not until(lambda: self._is_ready(scope), ANEW_S):
             raise TargetDown(f"the shop was started anew, and does not work after {ANEW_S:g} s")
+
+    def _is_ready(self, scope: str) -> bool:
+        try:
+            if self._is_as_new():
+                self.prepare(scope)
+                return True
+        except (Refused, NoAnswer):
+            pass
+        return False
 
     def _is_as_new(self) -> bool:
         http = HttpClient(where("SHOP_URL"), timeout_s=2.0)
