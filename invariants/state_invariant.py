@@ -131,7 +131,8 @@ class StateInvariant:
         return self._result(searched, found, began_s)
 
     def replay(self, steps: Sequence[Step], tries: int = 10, repeat: int = 1) -> Replay:
-        """Runs those steps so many times, each time `repeat` times as one. Raises ChaosError."""
+        """Runs those steps so many times, each time `repeat` times as one. Raises TargetDown, ChaosError."""
+        self._target.check()
         runner = Runner(self._build, self._faults, f"cl{uuid4().hex[:8]}", self._settings.budget_s)
         return Replay(sum(bool(runner.run(steps, repeat).checked.violations) for _ in range(tries)), tries)
 

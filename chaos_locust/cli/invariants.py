@@ -14,7 +14,7 @@ import typer
 
 from chaos_locust.cli.isolation import isolation
 from chaos_locust.errors import ChaosError, DirtyTarget, PreflightFailed, Problem
-from chaos_locust.judge.verdict import EXIT_DIRTY
+from chaos_locust.judge.verdict import EXIT_CODES, EXIT_DIRTY, Outcome
 from chaos_locust.redact import redact_text
 from chaos_locust.units import parse_duration
 
@@ -125,7 +125,8 @@ def replay(
     tries: Annotated[int, typer.Option(min=1, help="So many times.")] = 10,
     target: Annotated[str | None, typer.Option(help="In the place of the one in the file.")] = None,
 ) -> None:
-    """Run the steps of a violation again: 3 when it is seen again, else 0."""
+    """Run the steps of a violation again: 3 when it is seen again, else 0; 4 when the target is down."""
+    from invariants.machine import TargetDown
     from invariants.replayed import read_violation
     from invariants.replayed import replay as run_again
     from invariants.reports.console import Progress
@@ -138,8 +139,11 @@ def replay(
     except DirtyTarget as error:
         typer.echo(f"chaos-locust: the target is still dirty: {error}", err=True)
         raise typer.Exit(EXIT_DIRTY) from error
+    except TargetDown as error:
+        typer.echo(f"chaos-locust: inconclusive: {error}", err=True)
+        raise typer.Exit(EXIT_CODES[Outcome.INCONCLUSIVE]) from error
     typer.echo(str(replayed))
-    raise typer.Exit(3 if replayed.failed else 0)
+    raise typer.Exit(EXIT_CODES[Outcome.DEVIATED if replayed.failed else Outcome.UPHELD])
 
 
 @app.command()

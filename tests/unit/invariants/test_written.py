@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from invariants import StateInvariant, fresh, rule
+from invariants import StateInvariant, Step, TargetDown, fresh, rule
 from invariants.written import NotWritable
 
 from .toys import Bag, BagKeeps, Client, Switches, invariant, loses
@@ -153,3 +153,9 @@ def test_faults_of_ones_own_cannot_be_written() -> None:
     (violation,) = checked.verify().violations
     with pytest.raises(NotWritable, match="the faults a have to come from a plan"):
         violation.to_pytest()
+
+
+def test_a_target_that_is_down_shows_nothing() -> None:
+    """Else all would be refused, and the test file would pass."""
+    with pytest.raises(TargetDown, match="the bag is not there"):
+        invariant(Bag(down=True)).replay([Step(0, "add", {"value": 0})])
