@@ -26,7 +26,7 @@ class MoneyIsConserved(Machine):
     """may_be_negative: whether accounts may be overdrawn."""
 
     name = "money_is_conserved"
-    reason = "sums that do not add up are what lost updates and half transfers look like in the books"
+    reason = "Sums that do not add up are what lost updates and half transfers look like in the books."
     needs = (
         "a target with `accounts`, {name: balance} as each sequence finds them; a client with "
         "`transfer(source, target, amount)` and `read() -> {name: balance}`"
@@ -37,7 +37,7 @@ class MoneyIsConserved(Machine):
     @property
     def statement(self) -> str:
         negative = "" if self.may_be_negative else ", and no balance becomes negative"
-        return f"Whatever is transferred, the balances add up to what they were at first{negative}"
+        return f"Whatever is transferred, the balances add up to what they were at first{negative}."
 
     @property
     def checker(self) -> Bank:

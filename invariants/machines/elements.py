@@ -14,7 +14,7 @@ class ElementsNeverDisappear(Machine):
     """stale_s: an acknowledged element may be missing from reads for so long, 0 for not at all."""
 
     name = "elements_never_disappear"
-    reason = "an entry that was acknowledged and is gone is noticed by a customer, or by nobody"
+    reason = "An entry that was acknowledged and is gone is noticed by a customer, or by nobody."
     needs = "a client with `add(element)` and `read() -> [element]`"
 
     stale_s: float = 0.0
@@ -22,7 +22,7 @@ class ElementsNeverDisappear(Machine):
     @property
     def statement(self) -> str:
         within = f" that starts more than {self.stale_s:g} s later" if self.stale_s else " that starts later"
-        return f"Every acknowledged element is in every read{within}, and nothing is read that was not added"
+        return f"Every acknowledged element is in every read{within}, and nothing is read that was not added."
 
     @property
     def checker(self) -> SetFull:

@@ -34,7 +34,7 @@ class TransactionsAreSerializable(Machine):
     """allowed: names of anomalies, such as G2, that the isolation level does not promise to prevent."""
 
     name = "transactions_are_serializable"
-    reason = "code that was right alone is wrong beside itself, where transactions see each other half"
+    reason = "Code that was right alone is wrong beside itself, where transactions see each other half."
     needs = (
         'a client with `txn([["append", key, element], ["r", key, None], ...])`, one transaction, which '
         "gives the same with the lists that were read; each list is empty at first"
@@ -49,7 +49,7 @@ class TransactionsAreSerializable(Machine):
     @property
     def statement(self) -> str:
         but = f", but for {', '.join(sorted(self.allowed))}" if self.allowed else ""
-        return f"Transactions give what they would give one after another, in some order{but}"
+        return f"Transactions give what they would give one after another, in some order{but}."
 
     @property
     def checker(self) -> ListAppend:

@@ -18,14 +18,14 @@ VALUES = st.integers(0, 2)
 @dataclass
 class RegistersAreLinearizable(Machine):
     name = "registers_are_linearizable"
-    reason = "locks, counters and 'is this still free?' are wrong on a store that answers with old values"
+    reason = "Locks, counters and 'is this still free?' are wrong on a store that answers with old values."
     needs = "a client with `read(key)`, `write(key, value)` and `cas(key, old, new) -> bool`; None at first"
 
     @property
     def statement(self) -> str:
         return (
             "Each read, write and compare-and-set of a key takes effect at one instant between its start and "
-            "its answer"
+            "its answer."
         )
 
     @property

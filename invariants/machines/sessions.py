@@ -16,12 +16,12 @@ KEYS = st.sampled_from(["x", "y"])
 @dataclass
 class SessionsAreConsistent(Machine):
     name = "sessions_are_consistent"
-    reason = "who saves and is shown the old text saves again, or believes that it was lost"
+    reason = "Who saves and is shown the old text saves again, or believes that it was lost."
     needs = "a client, a session of its own, with `read(key) -> version or None` and `write(key, version)`"
 
     @property
     def statement(self) -> str:
-        return "Each session reads its own writes, and never goes back behind what it has read"
+        return "Each session reads its own writes, and never goes back behind what it has read."
 
     @property
     def checker(self) -> SessionGuarantees:

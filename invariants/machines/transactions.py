@@ -14,7 +14,7 @@ PARTS = ("first", "second", "third")
 @dataclass
 class TransactionsAreAtomic(Machine):
     name = "transactions_are_atomic"
-    reason = "half of an order, paid and not delivered, is worse than none, and nobody looks for it"
+    reason = "Half of an order, paid and not delivered, is worse than none, and nobody looks for it."
     needs = "a client with `transaction({name: value})` and `read([name]) -> {name: value or None}`"
 
     tried: list[str] = field(default_factory=list, init=False, repr=False)
@@ -24,7 +24,7 @@ class TransactionsAreAtomic(Machine):
     def statement(self) -> str:
         return (
             "Readers see all of a transaction or nothing of it, one that failed leaves no traces, and one "
-            "that was acknowledged is there"
+            "that was acknowledged is there."
         )
 
     @property
