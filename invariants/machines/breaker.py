@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 
-from invariants.checkers.base import Checked, Checker
+from invariants.checkers.base import Checker
 from invariants.checkers.breaker import OPEN, CircuitBreaker
-from invariants.history import History, Operation
+from invariants.history import Operation
 from invariants.machine import Machine, Refused, rule
+from invariants.machines.unfolded import Unfolded, part
 
-BURST = "burst"
-
-
-@dataclass(frozen=True, slots=True)
-class OfBursts:
-    """CircuitBreaker on each call of a burst. One that ended without an answer tells of none of its calls."""
-
-    breaker: CircuitBreaker
-
-    @property
-    def name(self) -> str:
-        return self.breaker.name
-
-    def check(self, history: History) -> Checked:
-        calls = [call for burst in history.of(BURST) for call in _calls(burst)]
-        return self.breaker.check(History((*history.operations, *calls), history.faults))
+TRIES_AFTER = 1.5
+"""So many timeouts after it opened the breaker surely tries."""
 
 
-def _calls(burst: Operation) -> list[Operation]:
-    unknown = [burst.start_s, burst.end_s, ""]
-    told = burst.result if burst.happened else [unknown] * burst.value["times"]
+def each_call(calls: Operation) -> list[Operation]:
+    """Where one of them had no answer, nothing is known of the others either."""
+    if calls.kind != "calls":
+        return []
+    unknown = [calls.start_s, calls.end_s, ""]
+    told = calls.result if calls.happened else [unknown] * calls.value["times"]
     return [
-        Operation(
-            process=f"{burst.process} {burst.number}.{place}",
-            number=0,
-            kind="call",
-            key=None,
-            value=None,
-            outcome="info" if math.isinf(end_s) else "fail" if error else "ok",
-            result=None,
-            start_s=start_s,
-            end_s=end_s,
-            error=error,
-        )
+        part(calls, place, "call", start_s, end_s, error=error)
         for place, (start_s, end_s, error) in enumerate(told)
     ]
 
@@ -74,20 +52,18 @@ class CircuitBreakerNeverStuckOpen(Machine):
 
     @property
     def checker(self) -> Checker:
-        return OfBursts(CircuitBreaker(self.timeout_s, self.grace_s))
+        return Unfolded(CircuitBreaker(self.timeout_s, self.grace_s), each_call)
 
     def state(self) -> str:
         """What the last call showed of the breaker."""
         return "+".join(sorted({*self.acting, self._last}))
 
-    @rule(weight=3)
-    def call(self, client: Any) -> Any:
-        return self._call(client)
-
-    @rule(times=st.sampled_from([3, 10]))
-    def burst(self, client: Any, times: int) -> list[Any]:
-        """Calls one after the other, for a breaker opens after many failures, and sequences are short:
-        [start_s, end_s, error] of each, with no error where it was answered."""
+    @rule(times=st.sampled_from([1, 3, 10]), timeouts=st.sampled_from([0.0, 0.0, TRIES_AFTER]), weight=6)
+    def calls(self, client: Any, times: int, timeouts: float) -> list[list[Any]]:
+        """One after the other, for a breaker opens after many failures: [start_s, end_s, error] of each, with
+        no error where it was answered. Waits first, in timeouts."""
+        if timeouts:
+            self.target.sleep(timeouts * self.timeout_s)
         return [self._timed_call(client) for _ in range(times)]
 
     @rule(weight=2)
@@ -97,10 +73,6 @@ class CircuitBreakerNeverStuckOpen(Machine):
     @rule()
     def heal_dependency(self, client: Any) -> None:
         client.heal_dependency()
-
-    @rule(timeouts=st.sampled_from([0.5, 1.0, 1.5]))
-    def wait(self, client: Any, timeouts: float) -> None:
-        self.target.sleep(timeouts * self.timeout_s)
 
     # So each sequence that opened the breaker shows whether it closes again.
 

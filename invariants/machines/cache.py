@@ -9,13 +9,24 @@ from hypothesis import strategies as st
 
 from invariants.checkers.base import Checker
 from invariants.checkers.cache import CacheConsistency
+from invariants.history import Operation
 from invariants.machine import Machine, fresh, rule
+from invariants.machines.unfolded import Unfolded, part
 
-KEYS = st.sampled_from(["a", "b"])
+KEYS = ("a", "b")
 """Few, so that what is written is read."""
 
 LONGER = 1.1
-"""A wait is so many times as long as an old value may be served."""
+"""At the end so many times as long is waited as an old value may be served."""
+
+
+def each_read(reads: Operation) -> list[Operation]:
+    if reads.kind != "last_reads" or not reads.happened:
+        return []
+    return [
+        part(reads, place, "read", start_s, end_s, key=key, result=value)
+        for place, (key, start_s, end_s, value) in enumerate(reads.result)
+    ]
 
 
 @dataclass
@@ -35,17 +46,28 @@ class CacheStaysConsistent(Machine):
 
     @property
     def checker(self) -> Checker:
-        return CacheConsistency(self.stale_s)
+        return Unfolded(CacheConsistency(self.stale_s), each_read)
 
-    @rule(key=KEYS, weight=3)
+    @rule(key=st.sampled_from(KEYS), weight=2)
     def read(self, client: Any, key: str) -> int | None:
         value: int | None = client.read(key)
         return value
 
-    @rule(key=KEYS, value=fresh(), weight=2)
+    @rule(key=st.sampled_from(KEYS), value=fresh())
     def write(self, client: Any, key: str, value: int) -> None:
         client.write(key, value)
 
-    @rule()
-    def wait(self, client: Any) -> None:
+    # So each sequence tells of the writes in it, however long an old value may be served.
+
+    @rule(closing=True)
+    def last_wait(self, client: Any) -> None:
         self.target.sleep(LONGER * self.stale_s)
+
+    @rule(closing=True)
+    def last_reads(self, client: Any) -> list[list[Any]]:
+        """[key, start_s, end_s, value] of each."""
+        return [self._timed_read(client, key) for key in KEYS]
+
+    def _timed_read(self, client: Any, key: str) -> list[Any]:
+        start_s, value = self.target.clock(), client.read(key)
+        return [key, start_s, self.target.clock(), value]

@@ -7,41 +7,28 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from invariants.checkers.base import Checked, Checker
+from invariants.checkers.base import Checker
 from invariants.checkers.cache import SingleFlight
-from invariants.history import History, Operation
+from invariants.history import Operation
 from invariants.machine import Machine, rule
+from invariants.machines.unfolded import Unfolded, part
 
-ORIGIN_CALLS = "origin_calls"
 
-
-@dataclass(frozen=True, slots=True)
-class OfOrigin:
-    """SingleFlight on what the origin told of the calls that it got, at the end of the sequence."""
-
-    flight: SingleFlight
-
-    @property
-    def name(self) -> str:
-        return self.flight.name
-
-    def check(self, history: History) -> Checked:
-        told = [call for op in history.of(ORIGIN_CALLS) if op.happened for call in op.result]
-        calls = [
-            Operation(
-                process=f"origin {number}",
-                number=0,
-                kind="origin",
-                key=call["key"],
-                value=None,
-                outcome="ok" if call["ok"] else "fail",
-                result=None,
-                start_s=call["start_s"],
-                end_s=call["end_s"],
-            )
-            for number, call in enumerate(told)
-        ]
-        return self.flight.check(History((*history.operations, *calls), history.faults))
+def at_origin(told: Operation) -> list[Operation]:
+    if told.kind != "origin_calls" or not told.happened:
+        return []
+    return [
+        part(
+            told,
+            place,
+            "origin",
+            call["start_s"],
+            call["end_s"],
+            key=call["key"],
+            error="" if call["ok"] else "failed",
+        )
+        for place, call in enumerate(told.result)
+    ]
 
 
 @dataclass
@@ -61,7 +48,7 @@ class OneMissOneFetch(Machine):
 
     @property
     def checker(self) -> Checker:
-        return OfOrigin(SingleFlight(self.lasts_s))
+        return Unfolded(SingleFlight(self.lasts_s), at_origin)
 
     @rule(key=st.sampled_from(["a", "b"]))
     def get(self, client: Any, key: str) -> None:

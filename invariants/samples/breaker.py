@@ -109,7 +109,7 @@ def _correct(rng: random.Random) -> Breaker:
 CORRECT: Make = _correct
 
 TWINS = {
-    **_twins("never tries", 2),  # break, burst
+    **_twins("never tries", 2),  # break, calls
     **_twins("nothing is let through to try", 2),
-    **_twins("a try that fails is the last", 4),  # break, burst, wait, call
+    **_twins("a try that fails is the last", 3),  # and calls after the timeout
 }
