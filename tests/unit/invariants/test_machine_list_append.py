@@ -67,4 +67,4 @@ def test_what_is_allowed_has_to_be_known() -> None:
 
 def test_the_statement_says_what_is_allowed() -> None:
     machine = TransactionsAreSerializable(CORRECT(random.Random(0)), allowed=frozenset({"G2", "G-single"}))
-    assert machine.statement.endswith("in some order, but for G-single, G2")
+    assert machine.statement.endswith("in some order, but for G-single, G2.")
