@@ -22,7 +22,7 @@ from locust.env import Environment
 from chaos_locust import __version__
 from chaos_locust.companions import companion_findings
 from chaos_locust.conductor import Action, Conductor
-from chaos_locust.errors import ChaosError, LeaseError
+from chaos_locust.errors import ChaosError
 from chaos_locust.events import (
     EffectSeen,
     EndReason,
@@ -305,18 +305,3 @@ def _command(argv: list[str]) -> str:
     if "--chaos-plan" in argv and any(str(ours) in argument for argument in argv):  # by `chaos-locust run`
         return shlex.join(["chaos-locust", "run", argv[argv.index("--chaos-plan") + 1]])
     return shlex.join(["locust", *argv[1:]])
-
-
-def new_folder(results: Path) -> Path:
-    """Makes `results/<date>_<time>`. Raises ChaosError when it cannot be written."""
-    stamp = time.strftime("%Y%m%d_%H%M%S")
-    for attempt in range(100):
-        folder = results / (stamp if attempt == 0 else f"{stamp}_{attempt + 1}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise ChaosError(f"the results folder {folder} cannot be made: {error.strerror}") from error
-        return folder
-    raise LeaseError(f"no free name for a folder in {results}")

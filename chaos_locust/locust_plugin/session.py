@@ -15,11 +15,12 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 from chaos_locust.errors import ChaosError
 from chaos_locust.judge.verdict import EXIT_CODES, EXIT_CRASH, EXIT_DIRTY, EXIT_USAGE, Outcome
 from chaos_locust.locust_plugin.opening import checked_plan, is_wanted
-from chaos_locust.locust_plugin.run import ChaosRun, new_folder
+from chaos_locust.locust_plugin.run import ChaosRun
 from chaos_locust.locust_plugin.shapes import LoadShape, PlanShape
 from chaos_locust.locust_plugin.users import adopt_requests
 from chaos_locust.locust_plugin.webui import ChaosTab
 from chaos_locust.plan.model import Plan
+from chaos_locust.reports.folder import new_folder
 from chaos_locust.reports.live import LiveLine
 
 logger = logging.getLogger("chaos_locust")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from chaos_locust.errors import ChaosError, LeaseError
+from chaos_locust.errors import ChaosError
 
 
 def new_folder(results: Path) -> Path:
@@ -20,4 +20,4 @@ def new_folder(results: Path) -> Path:
         except OSError as error:
             raise ChaosError(f"the results folder {folder} cannot be made: {error.strerror}") from error
         return folder
-    raise LeaseError(f"no free name for a folder in {results}")
+    raise ChaosError(f"no free name for a folder in {results}")
