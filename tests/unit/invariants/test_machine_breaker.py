@@ -50,6 +50,14 @@ def test_the_states_that_were_met_are_told() -> None:
     assert {state for state, _, _ in paths} == {"not called", "closed", "failing", "open"}
 
 
+def test_more_sequences_meet_more_paths() -> None:
+    few, many = (
+        set(searched(NAME, CORRECT, concurrency=1, iterations=count).code_paths_exercised)
+        for count in (2, 100)
+    )
+    assert few < many
+
+
 def test_the_statement_has_the_limit_of_the_checker() -> None:
     result = searched(NAME, CORRECT, iterations=1, timeout_s=2.0, grace_s=0.25)
     assert "Within 2.25 s" in result.statement

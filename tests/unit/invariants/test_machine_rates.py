@@ -7,7 +7,10 @@ import re
 
 import pytest
 
+from invariants.checkers.rates import ErrorRateLimited
+from invariants.history import History, Operation
 from invariants.machine import Refused
+from invariants.pooled import systematic
 from invariants.samples.rates import CORRECT, ERRORS, GUILTY, LATENCY, TWINS, Client, Server, some
 
 from .searching import searched
@@ -47,6 +50,28 @@ def test_an_input_that_is_always_bad_is_systematic(name: str, label: str) -> Non
     assert found.title.endswith(f"always the same input, request(value='{GUILTY}')")
     assert [str(step) for step in found.steps] == [f"request(value='{GUILTY}')"]
     assert (found.seen_again.failed, found.seen_again.tries) == (20, 20)
+
+
+def test_what_chance_brings_is_blamed_on_no_input() -> None:
+    blamed = []
+    for seed in range(60):
+        rng = random.Random(seed)
+        operations = tuple(
+            Operation(
+                process=str(number),
+                number=0,
+                kind="request",
+                key=None,
+                value=rng.choice(["basket", "orders"]),
+                outcome="fail" if rng.random() < 0.02 else "ok",
+                result=None,
+                start_s=float(number),
+                end_s=float(number),
+            )
+            for number in range(1000)
+        )
+        blamed += [seed] if systematic(ErrorRateLimited(0.01), History(operations)) else []
+    assert blamed == []
 
 
 class Choosy(Server):
