@@ -7,6 +7,7 @@ is found, and made short), and the time that 100 sequences of 10 steps take.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ FAST_S = 2.0
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one target. wanted: the outcome. took_s: the longest search that found nothing, or the
-    shortest where all found something."""
+    """What came of one target. wanted: the outcome. right: so many searches of `of` came to it; short: and so
+    many were made short enough. took_s: the longest search of a correct target, the shortest of a twin."""
 
     invariant: str
     target: str
@@ -82,6 +83,12 @@ def verify(name: str, target: Target, seed: int, concurrency: int, options: Mapp
     return invariant.with_seed(seed).with_concurrency(concurrency).verify()
 
 
+def tell(name: str, target: str, seed: int, result: Result) -> None:
+    """Of a search that came out otherwise than it should."""
+    why = result.inconclusive or "; ".join(found.title for found in result.violations)
+    print(f"{name}, {target}, seed {seed}: {result.outcome} {why}", file=sys.stderr)
+
+
 def correct(name: str, samples: ModuleType, seeds: int) -> Row:
     """With the connections and options that the twins are found with, and with four connections, in turn."""
     twins = twins_of(name, samples).values()
@@ -94,6 +101,8 @@ def correct(name: str, samples: ModuleType, seeds: int) -> Row:
         result = verify(name, samples.CORRECT(random.Random(seed)), seed, concurrency, options)
         longest_s = max(longest_s, time.monotonic() - began_s)
         right += result.passed
+        if not result.passed:
+            tell(name, "correct", seed, result)
     return Row(name, "correct", "UPHELD", right, seeds, seeds, "", longest_s)
 
 
@@ -105,6 +114,8 @@ def planted(name: str, target: str, twin: Twin, seeds: int) -> Row:
         result = verify(name, made, seed, twin.concurrency, twin.options)
         shortest_s = min(shortest_s, time.monotonic() - began_s)
         right += bool(result.violations)
+        if not result.violations:
+            tell(name, target, seed, result)
         lengths += [len(found.steps) for found in result.violations[:1]]
     short = sum(length <= twin.known_minimum + SPARE_STEPS for length in lengths)
     told = f"{min(lengths)} to {max(lengths)} ({twin.known_minimum})" if lengths else "none"
