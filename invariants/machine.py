@@ -145,7 +145,8 @@ class Machine:
         raise InvalidMachine(f"{type(self).__name__} has no checker")
 
     def start(self) -> None:
-        """Makes what a sequence needs. Raises TargetDown."""
+        """Makes what a sequence needs, while no fault acts. Raises TargetDown."""
+        self.target.begin(self.scope)
 
     def connect(self) -> Any:
         """A connection for one lane, which does one thing at a time. Raises TargetDown."""

@@ -60,6 +60,7 @@ class StockIsNeverOversold(CountersAreExact):
         return Counter(self.stock, 0)
 
     def start(self) -> None:
+        super().start()
         client = self.connect()
         client.add(self.stock)
         self.disconnect(client)

@@ -16,6 +16,9 @@ class Target:
     def check(self) -> None:
         """Raises TargetDown when it does not answer."""
 
+    def begin(self, scope: str) -> None:
+        """Called before each sequence, when no fault acts. Raises TargetDown."""
+
     def connect(self, scope: str) -> Any:
         """A client for one lane. scope: names what belongs to one sequence, and keeps it apart from others.
         Raises TargetDown."""

@@ -77,7 +77,6 @@ class Shop(Target):
     used_before: ClassVar[bool] = True
     """Whether an order is placed before each sequence."""
 
-    _seen: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _tokens: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
@@ -91,22 +90,17 @@ class Shop(Target):
                 "give its SHOP_URL if it is not on the default ports"
             ) from None
 
-    def connect(self, scope: str) -> Any:
-        with self._lock:
-            if scope not in self._seen:
-                self._make_as_new(scope)
-                self._seen.add(scope)
-        return self.client(scope)
-
-    def client(self, scope: str) -> Any:
-        """For one lane."""
-        raise NotImplementedError
+    def begin(self, scope: str) -> None:
+        """Raises TargetDown."""
+        if until(lambda: self._is_ready(scope), BY_ITSELF_S):
+            return
+        with inject("kill", target="shop", targets={"shop": fault_targets()["shop"]}):
+            pass
+        if not until(lambda: self._is_ready(scope), ANEW_S):
+            raise TargetDown(f"the shop was started anew, and does not work after {ANEW_S:g} s")
 
     def prepare(self, scope: str) -> None:
         """What a sequence takes for given; done again until it succeeds. Raises Refused, NoAnswer."""
-
-    def forget(self, scope: str) -> None:
-        self._seen.discard(scope)
 
     def headers(self, user: str, anew: bool = False) -> Headers:
         """Of somebody who is logged in. Raises Refused, NoAnswer."""
@@ -126,15 +120,6 @@ class Shop(Target):
         """Raises Refused, NoAnswer."""
         wish = {"product_id": product, "quantity": quantity, "idempotency_key": key}
         return self.send_as("alice", http, "POST", "/orders", wish)
-
-    def _make_as_new(self, scope: str) -> None:
-        """Raises TargetDown."""
-        if until(lambda: self._is_ready(scope), BY_ITSELF_S):
-            return
-        with inject("kill", target="shop", targets={"shop": fault_targets()["shop"]}):
-            pass
-        if not until(lambda: self._is_ready(scope), ANEW_S):
-            raise TargetDown(f"the shop was started anew, and does not work after {ANEW_S:g} s")
 
     def _is_ready(self, scope: str) -> bool:
         try:

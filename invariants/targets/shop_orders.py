@@ -41,14 +41,13 @@ class ShopQueue(_WithDatabase):
     taken: dict[str, set[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
     taking: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> QueueClient:
+    def connect(self, scope: str) -> QueueClient:
         return QueueClient(self, scope)
 
     def prepare(self, scope: str) -> None:
         self.sent[scope], self.taken[scope] = set(), set()
 
     def forget(self, scope: str) -> None:
-        super().forget(scope)
         self.sent.pop(scope, None)
         self.taken.pop(scope, None)
 
@@ -135,7 +134,7 @@ class ShopTransactions(_WithDatabase):
     """By a name of the sequence: the order's key, which part of it, the value."""
     totals: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> TransactionClient:
+    def connect(self, scope: str) -> TransactionClient:
         return TransactionClient(self, scope)
 
     def prepare(self, scope: str) -> None:
@@ -146,7 +145,6 @@ class ShopTransactions(_WithDatabase):
         self.totals[scope], _ = self.state(scope)
 
     def forget(self, scope: str) -> None:
-        super().forget(scope)
         self.totals.pop(scope, None)
         self.parts = {name: each for name, each in self.parts.items() if not name.startswith(f"{scope}/")}
 
@@ -181,7 +179,7 @@ class TransactionClient(_OrderClient):
 class ShopPayments(Shop):
     """Each task is an order; it is executed as often as the payment service has charged it."""
 
-    def client(self, scope: str) -> PaymentClient:
+    def connect(self, scope: str) -> PaymentClient:
         return PaymentClient(self, scope)
 
 

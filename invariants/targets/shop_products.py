@@ -32,11 +32,10 @@ class ShopPrices(Shop):
     _products: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _naming: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> PriceClient:
+    def connect(self, scope: str) -> PriceClient:
         return PriceClient(self, scope)
 
     def forget(self, scope: str) -> None:
-        super().forget(scope)
         self._products = {
             name: product for name, product in self._products.items() if not name.startswith(f"{scope}/")
         }

@@ -39,11 +39,11 @@ class ShopRequests(Shop):
     inputs: tuple[str, ...] = (*READS, ORDER)
     answer_limit_s: float = 10.0
 
-    def client(self, scope: str) -> RequestClient:
+    def connect(self, scope: str) -> RequestClient:
         return RequestClient(self, self.answer_limit_s)
 
     def prepare(self, scope: str) -> None:
-        client = self.client(scope)
+        client = self.connect(scope)
         for value in self.inputs:
             client.request(value)
         client.close()
@@ -82,12 +82,11 @@ class ShopBreaker(Shop):
 
     _cut: dict[str, Injection] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> BreakerClient:
+    def connect(self, scope: str) -> BreakerClient:
         return BreakerClient(self, scope)
 
     def forget(self, scope: str) -> None:
         self.mend(scope)
-        super().forget(scope)
 
     def cut(self, scope: str) -> None:
         """Raises ChaosError."""
@@ -144,7 +143,7 @@ class ShopQueues(Shop):
     slow: int = 7
     database: Database = field(default_factory=Database, init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> WaitingClient:
+    def connect(self, scope: str) -> WaitingClient:
         return WaitingClient(self)
 
 

@@ -25,7 +25,7 @@ class ShopTokens(Shop):
     _bad: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _known: str = field(default="", init=False, repr=False, compare=False)
 
-    def client(self, scope: str) -> TokenClient:
+    def connect(self, scope: str) -> TokenClient:
         return TokenClient(self)
 
     def prepare(self, scope: str) -> None:
