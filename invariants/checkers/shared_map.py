@@ -16,7 +16,8 @@ from invariants.history import History, Operation
 
 @dataclass(frozen=True, slots=True)
 class SharedMap:
-    """`put` of a value, `delete` and `get` of a key; `iterate` with {key: value} as result. Null: not there.
+    """`put` of a value, `delete` and `get` of a key; `iterate`, and `contents` at the end, with {key: value}
+    as result. Null: not there.
 
     budget: steps of the search for an order that explains the answers; when it is spent nothing is said.
     """
@@ -29,7 +30,9 @@ class SharedMap:
 
     def check(self, history: History) -> Checked:
         keys = sorted({op.key for op in history.of("put", "delete", "get") if op.key is not None})
-        keys += sorted({key for op in history.of("iterate") if op.happened for key in op.result} - set(keys))
+        keys += sorted(
+            {key for op in history.of("iterate", "contents") if op.happened for key in op.result} - set(keys)
+        )
         single = [each for op in history for each in _as_registers(op, keys)]
         checked = Linearizable(budget=self.budget).check(History(tuple(single)))
         really = {_process(op): op for op in history}
@@ -39,7 +42,7 @@ class SharedMap:
             operations = tuple(really[process] for process in shown)
             violations.append(Violation(self.name, found.title, operations, "unsound"))
         changes = sum(op.happened for op in history.of("put", "delete"))
-        reads = sum(op.happened for op in history.of("get", "iterate"))
+        reads = sum(op.happened for op in history.of("get", "iterate", "contents"))
         doubt = checked.inconclusive
         if not changes or not reads:
             doubt = "nothing was read" if changes else "nothing was put"
@@ -56,7 +59,7 @@ def _as_registers(operation: Operation, keys: list[str]) -> Iterator[Operation]:
             yield replace(alone, kind="write", value=None, result=None)
         case "get":
             yield replace(alone, kind="read")
-        case "iterate" if operation.happened:
+        case "iterate" | "contents" if operation.happened:
             for place, key in enumerate(keys):
                 found = operation.result.get(key)
                 yield replace(alone, process=f"{alone.process}/{place}", kind="read", key=key, result=found)

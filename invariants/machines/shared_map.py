@@ -42,6 +42,13 @@ class MapsStaySound(Machine):
 
     @rule(weight=2)
     def iterate(self, client: Any) -> dict[str, int]:
+        return self._all(client)
+
+    @rule(closing=True)
+    def contents(self, client: Any) -> dict[str, int]:
+        return self._all(client)
+
+    def _all(self, client: Any) -> dict[str, int]:
         try:
             return dict(client.items())
         except (LookupError, RuntimeError) as error:  # what containers raise that are changed meanwhile

@@ -13,9 +13,13 @@ from invariants.machine import Machine, rule
 
 @dataclass
 class UpdatesAreNotLost(Machine):
+    """think_s: so long after it has read a client writes."""
+
     name = "updates_are_not_lost"
     reason = "Two edit the same record, both are told that it is saved, and the work of one is gone."
     needs = "read, put"
+
+    think_s: float = 0.001
 
     @property
     def statement(self) -> str:
@@ -25,15 +29,14 @@ class UpdatesAreNotLost(Machine):
     def checker(self) -> ConditionalUpdates:
         return ConditionalUpdates()
 
-    @rule(weight=2)
-    def read(self, client: Any) -> str | None:
-        """The client remembers the version for its next `put`."""
-        value: str | None = client.read()
-        return value
-
     # Few values, so that one comes back after another (ABA).
-    @rule(weight=2, value=st.sampled_from(["A", "B"]))
-    def put(self, client: Any, value: str) -> None:
-        """Raises Refused("conflict") when another changed it since the last read, and Refused otherwise when
-        this client has not read since its last put."""
-        client.put(value)
+    @rule(value=st.sampled_from(["A", "B"]))
+    def update(self, client: Any, value: str) -> dict[str, Any]:
+        """`read() -> (value, version)`; `put(value, version)` raises Refused("conflict") when another changed
+        it since. The version is whatever the target has to be given."""
+        read, version = client.read()
+        from_s = self.target.clock()
+        self.target.sleep(self.think_s)
+        until_s = self.target.clock()
+        client.put(value, version)
+        return {"read": read, "from_s": from_s, "until_s": until_s}

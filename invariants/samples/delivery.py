@@ -48,7 +48,7 @@ class Messages:
         line = next((line for line in self._lines if line), None)
         if line and self._plants("looks, then takes"):
             message = line[0]
-            network()
+            network(10)
             with self._guard:
                 if message in line:
                     line.remove(message)

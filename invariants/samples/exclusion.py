@@ -25,7 +25,8 @@ Planted = Literal[
 
 @dataclass
 class Locks(Target):
-    """patience_s: who has waited so long is told that others hold it."""
+    """shows: asked for each sequence, for what takes a race shows seldom enough. patience_s: who has waited
+    so long is told that others hold it."""
 
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
@@ -53,12 +54,13 @@ class Line:
 
     def __init__(self, settings: Locks) -> None:
         self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._guard = threading.Lock()
         self._waiters: list[_Waiter] = []
         self._readers = self._writers = 0
 
     def acquire(self) -> dict[str, float] | None:
-        if self._settings.planted == "looks, then takes" and not self._writers and self._settings.shows():
+        if self._planted == "looks, then takes" and not self._writers:
             network()
             self._writers += 1
             network()
@@ -119,7 +121,7 @@ class Line:
         )
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _twins(

@@ -16,6 +16,8 @@ Planted = Literal["", "looks, then takes over", "forgets what it takes over"]
 
 @dataclass
 class Workers(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Pool] = field(default_factory=dict, init=False, repr=False)
@@ -31,13 +33,10 @@ class Pool:
     """What the workers of one scope share."""
 
     def __init__(self, settings: Workers) -> None:
-        self.settings = settings
+        self.planted: Planted = settings.planted if settings.shows() else ""
         self.guard = threading.Lock()
         self.lines: list[deque[int]] = []
         self.executed: list[int] = []
-
-    def plants(self, planted: Planted) -> bool:
-        return self.settings.planted == planted and self.settings.shows()
 
 
 class Worker:
@@ -64,7 +63,8 @@ class Worker:
         return list(self._pool.executed)
 
     def _next(self) -> int | None:
-        if not self._own and self._pool.plants("looks, then takes over"):
+        others = any(line for line in self._pool.lines)
+        if not self._own and others and self._pool.planted == "looks, then takes over":
             return self._look_then_take()
         with self._pool.guard:
             if self._own:
@@ -74,17 +74,17 @@ class Worker:
                 return None
             # From the other end than the owner.
             task = line.popleft()
-            return line.popleft() if line and self._pool.plants("forgets what it takes over") else task
+            return line.popleft() if line and self._pool.planted == "forgets what it takes over" else task
 
     def _look_then_take(self) -> int | None:
         line = next((line for line in self._pool.lines if line), None)
         if line is None:
             return None
         try:
-            task = line[0]
+            task = line[-1]
         except IndexError:
             return None
-        network()
+        network(50)
         with self._pool.guard:
             if task in line:
                 line.remove(task)

@@ -16,6 +16,8 @@ PARTS = 2
 
 @dataclass
 class Maps(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Entries] = field(default_factory=dict, init=False, repr=False)
@@ -31,7 +33,7 @@ class Entries:
     """What the clients of one scope share."""
 
     def __init__(self, settings: Maps) -> None:
-        self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._parts: list[dict[str, int]] = [{} for _ in range(PARTS)]
         self._guards = [threading.Lock() for _ in range(PARTS)]
 
@@ -39,7 +41,7 @@ class Entries:
         part = _part(key)
         if self._plants("copies, then changes"):
             before = self._parts[part]
-            network()
+            network(10)
             self._parts[part] = {**before, key: value}
             return
         network()
@@ -64,7 +66,7 @@ class Entries:
             network()
             if self._plants("iterates what others change"):
                 for key, value in self._parts[part].items():
-                    network()
+                    network(30)
                     found[key] = value
                 continue
             with guard:
@@ -72,7 +74,7 @@ class Entries:
         return found
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _part(key: str) -> int:
@@ -97,6 +99,6 @@ CORRECT: Make = _correct
 
 TWINS = {
     **_twins("iterates what others change", 3, 4),
-    **_twins("copies, then changes", 3, 4),
-    **_twins("deletes from one part only", 3, 1),
+    **_twins("copies, then changes", 2, 4),
+    **_twins("deletes from one part only", 2, 1),
 }
