@@ -52,7 +52,8 @@ class EndsInTime:
 
 @dataclass(frozen=True, slots=True)
 class Recovers:
-    """`recover` at the end, when nothing is broken any more: its result says what still is, or is empty."""
+    """`recover` at the end, when no fault acts any more: its result says what is still broken, or is empty.
+    Only what was broken can recover: a fault acted, or a `request` was not answered."""
 
     @property
     def name(self) -> str:
@@ -65,7 +66,8 @@ class Recovers:
             for op in recoveries
             if op.result
         ]
-        doubt = "" if history.faults else "no fault acted"
+        broke = bool(history.faults) or any(not op.happened for op in history.of("request"))
+        doubt = "" if broke else "nothing broke, so that nothing had to recover"
         if not recoveries:
             doubt = "it was not seen whether it recovers"
         seen = {"faults": len(history.faults), "recoveries": len(recoveries)}

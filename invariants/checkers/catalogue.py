@@ -9,18 +9,23 @@ from chaos_locust.errors import ChaosError
 from invariants.checkers.base import Checker
 
 CHECKERS = {
+    "admission": "answers:Admission",
+    "answered": "answers:Answered",
     "bank": "bank:Bank",
     "cache-consistency": "cache:CacheConsistency",
     "circuit-breaker": "breaker:CircuitBreaker",
     "conditional-updates": "updates:ConditionalUpdates",
     "counter": "counter:Counter",
     "delivery": "delivery:Delivery",
+    "ends-in-time": "answers:EndsInTime",
     "error-rate-limited": "rates:ErrorRateLimited",
     "exclusion": "exclusion:Exclusion",
     "latency-bounded": "rates:LatencyBounded",
     "linearizable": "linearizable:Linearizable",
     "list-append": "list_append:ListAppend",
+    "none-held-up": "answers:NoneHeldUp",
     "publication": "publication:Publication",
+    "recovers": "answers:Recovers",
     "run-once": "once:RunOnce",
     "session-guarantees": "sessions:SessionGuarantees",
     "set-full": "elements:SetFull",

@@ -74,7 +74,7 @@ class ServiceRecovers(Machine):
 
     name = "service_recovers"
     reason = "A fault of seconds must not become an outage that lasts until somebody starts the service anew."
-    needs = "request, inputs, held (what it still holds when nothing is under way, such as connections)"
+    needs = "request, inputs, probes (inputs that it answers when it is well), held (how much it still holds)"
 
     recovery_s: float = 5.0
     in_a_row: int = 20
@@ -107,7 +107,7 @@ class ServiceRecovers(Machine):
     def _broken(self, client: Any) -> str:
         try:
             for place in range(self.in_a_row):
-                client.request(self.target.inputs[place % len(self.target.inputs)])
+                client.request(self.target.probes[place % len(self.target.probes)])
             held = client.held()
         except (Refused, NoAnswer) as error:
             return str(error)

@@ -39,6 +39,10 @@ class ShopRequests(Shop):
     inputs: tuple[str, ...] = (*READS, ORDER)
     answer_limit_s: float = 10.0
 
+    @property
+    def probes(self) -> tuple[str, ...]:
+        return self.inputs
+
     def connect(self, scope: str) -> RequestClient:
         return RequestClient(self, self.answer_limit_s)
 
