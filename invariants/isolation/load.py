@@ -220,7 +220,7 @@ def _tried(
 ) -> tuple[bool, Any, str]:
     """Whether it was committed, what it gave, and else the conflict. Raises Unsettled."""
     try:
-        target.begin(connection, level)
+        target.begin_at(connection, level)
         result = do(connection, asked)
         connection.execute(b"COMMIT")
         return True, result, ""

@@ -46,7 +46,7 @@ class Isolated(SqlTarget):
         "CREATE TABLE IF NOT EXISTS lists (key text PRIMARY KEY, elements bigint[] NOT NULL)"
     )
 
-    def begin(self, connection: psycopg.Connection[Any], level: Level) -> None:
+    def begin_at(self, connection: psycopg.Connection[Any], level: Level) -> None:
         """Raises psycopg.Error."""
         connection.execute(f"BEGIN ISOLATION LEVEL {level.upper()}".encode())
 
@@ -86,7 +86,7 @@ class Session:
     def begin(self, level: Level) -> str:
         """The level that the server says it is."""
         self._conflict = ""
-        self.target.begin(self.connection, level)
+        self.target.begin_at(self.connection, level)
         row = self.connection.execute(b"SHOW transaction_isolation").fetchone()
         assert row is not None
         self.log.append(f"{self.name}: BEGIN, {row[0]}")

@@ -44,8 +44,8 @@ def table(server: PostgresServer) -> IsolationTable:
 class LyingPool(Isolated):
     """Says yes to serializable and hands out repeatable read, to repeatable read read committed."""
 
-    def begin(self, connection: psycopg.Connection[Any], level: Level) -> None:
-        super().begin(connection, LEVELS[max(LEVELS.index(level) - 1, 0)])
+    def begin_at(self, connection: psycopg.Connection[Any], level: Level) -> None:
+        super().begin_at(connection, LEVELS[max(LEVELS.index(level) - 1, 0)])
 
 
 @pytest.mark.parametrize("level", LEVELS)

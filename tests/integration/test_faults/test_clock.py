@@ -216,7 +216,8 @@ def test_who_does_not_run_under_the_clock_is_refused(tmp_path: Path) -> None:
             in Rig({"it": {"clock": str(lonely)}}, fault).problems()[0]
         )
         (tmp_path / "other").write_text("+0\n")
-        for name, words in (("other", "is no clock made by"), ("none", "is not there; `chaos-locust clock` makes it")):
+        refused = {"other": "is no clock made by", "none": "is not there; `chaos-locust clock` makes it"}
+        for name, words in refused.items():
             rig = Rig({"it": {"clock": str(tmp_path / name)}}, fault)
             assert words in rig.problems()[0]
             with pytest.raises(BackendError):
