@@ -222,7 +222,7 @@ def test_what_cannot_be_judged_is_told(
 
 def test_a_checker_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     write_history(Path("h.jsonl"), LOST)
-    assert "--checker bank, cache-consistency" in refused(capsys, "check", "h.jsonl")
+    assert "--checker admission, answered, bank" in refused(capsys, "check", "h.jsonl")
     assert "none.jsonl cannot be read" in refused(capsys, "check", "none.jsonl", "--checker", "set-full")
 
 
@@ -231,7 +231,7 @@ def test_every_checker_goes_by_its_name() -> None:
         assert checker_named(name).__doc__
     made = {name: checker_named(name) for name in CHECKERS}
     needed = {"bank": {"total": 1}, "circuit-breaker": {"timeout_s": 1}, "latency-bounded": {"limit_s": 1}}
-    needed["error-rate-limited"] = {"limit": 1}
+    needed |= {"error-rate-limited": {"limit": 1}, "ends-in-time": {"limit_s": 1}}
     assert [made[name](**needed.get(name, {})).name for name in made] == list(CHECKERS)
 
 
