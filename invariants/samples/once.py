@@ -51,6 +51,7 @@ class Worker:
             self._own.append(task)
 
     def work(self) -> bool:
+        network()
         task = self._next()
         if task is not None:
             network()
@@ -91,13 +92,13 @@ class Worker:
         return task
 
 
-def _twins(planted: Planted, known_minimum: int) -> dict[str, Twin]:
+def _twins(planted: Planted, known_minimum: int, concurrency: int) -> dict[str, Twin]:
     def now_and_then(rng: random.Random) -> Workers:
         return Workers(planted, one_in_ten(rng))
 
     return {
-        planted: Twin(lambda rng: Workers(planted), known_minimum, concurrency=4),
-        f"{planted}, 1 in 10": Twin(now_and_then, known_minimum, concurrency=4),
+        planted: Twin(lambda rng: Workers(planted), known_minimum, concurrency=concurrency),
+        f"{planted}, 1 in 10": Twin(now_and_then, known_minimum, concurrency=concurrency),
     }
 
 
@@ -107,4 +108,4 @@ def _correct(rng: random.Random) -> Workers:
 
 CORRECT: Make = _correct
 
-TWINS = {**_twins("looks, then takes over", 3), **_twins("forgets what it takes over", 2)}
+TWINS = {**_twins("looks, then takes over", 3, 8), **_twins("forgets what it takes over", 2, 4)}

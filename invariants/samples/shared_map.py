@@ -63,7 +63,7 @@ class Entries:
     def items(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for part, guard in enumerate(self._guards):
-            network()
+            network(2)
             if self._plants("iterates what others change"):
                 for key, value in self._parts[part].items():
                     network(30)
@@ -98,7 +98,8 @@ def _correct(rng: random.Random) -> Maps:
 CORRECT: Make = _correct
 
 TWINS = {
-    **_twins("iterates what others change", 3, 4),
+    # A race that is rare enough as it is.
+    "iterates what others change": Twin(lambda rng: Maps("iterates what others change"), 3, concurrency=4),
     **_twins("copies, then changes", 2, 4),
     **_twins("deletes from one part only", 2, 1),
 }
