@@ -134,9 +134,12 @@ class NobodyWaitsForOthers(Machine):
 
     @rule()
     def overtake(self, client: Any) -> bool | None:
-        for _ in range(self.tries - 1):
-            overtook: bool | None = client.overtake()
-            if overtook is not False:
-                return overtook
-        last: bool | None = client.overtake()
-        return last
+        held_up = 0
+        for _ in range(2 * self.tries):
+            overtook = client.overtake()
+            if overtook:
+                return True
+            held_up += overtook is False
+            if held_up == self.tries:
+                return False
+        return None

@@ -12,6 +12,7 @@ from chaos_locust.faults.registry import KINDS
 from invariants.bindings import Bound
 from invariants.targets.shop_base import fault_targets, proxy_api
 from invariants.targets.shop_orders import ShopPayments, ShopQueue, ShopTransactions
+from invariants.targets.shop_origin import ShopOrigin
 from invariants.targets.shop_products import ShopPrices
 from invariants.targets.shop_requests import (
     MANY_ORDERS,
@@ -54,7 +55,7 @@ ORDERS_COLLIDE = {
     "kind": "postgres_serialization_failures",
     "target": "database",
     "table": "orders",
-    "share": "30%",
+    "share": "50%",
 }
 DATABASE_AWAY = {"name": "database-away", "kind": "postgres_unavailable", "target": "database"}
 PRODUCT_LOCKED = {
@@ -81,6 +82,7 @@ BINDINGS: Mapping[str, Bound] = {
     ),
     "cache_stays_consistent": Bound(ShopPrices()),
     "sessions_are_consistent": Bound(ShopPrices()),
+    "one_miss_one_fetch": Bound(ShopOrigin(), concurrency=4),
     "latency_bounded": Bound(ShopRequests(), options={"limit_s": 1.0}, iterations=40),
     "error_rate_limited": Bound(ShopRequests(), iterations=40),
     "tasks_run_once": Bound(

@@ -26,9 +26,9 @@ READS = ("GET /products", f"GET /products/{PROBED}", REVIEWS)
 
 MANY = 20
 MANY_ORDERS = f"{MANY} x POST /orders"
-GIVEN_UP = 3
-"""So many of them may fail: where three in ten are given up by the database, and each is tried four times,
-that many and more fail in one of 50,000; without another try in nine of ten."""
+GIVEN_UP = 5
+"""So many of them may fail. Where the database gives up every other, and each is tried four times, more fail
+in one of 600 times; without another try in 49 of 50."""
 
 
 @dataclass
