@@ -28,7 +28,7 @@ MANY = 20
 MANY_ORDERS = f"{MANY} x POST /orders"
 GIVEN_UP = 5
 """So many of them may fail. Where the database gives up every other, and each is tried four times, more fail
-in one of 600 times; without another try in 49 of 50."""
+once in 900 times; without another try in 49 of 50."""
 
 
 @dataclass
@@ -166,11 +166,9 @@ class WaitingClient:
             if waiting.done():
                 waiting.result()
                 return None
-            answer = shop.order(self._http, PROBED, uuid4().hex)
+            shop.order(self._http, PROBED, uuid4().hex)  # a refusal is an answer, too
             overtook = not waiting.done()
             waiting.result()
-            if not answer.good:
-                raise Refused(str(answer))
             return overtook
 
     def close(self) -> None:
