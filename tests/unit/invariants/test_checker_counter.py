@@ -44,6 +44,11 @@ def test_additions_at_the_time_of_a_read_may_be_in_it() -> None:
         assert Counter().check(history(adding, during, op("c", "read", result=1, at=(5, 6)))).passed
 
 
+def test_what_begins_at_the_instant_that_a_read_ends_may_be_in_it() -> None:
+    read, adding = op("b", "read", result=1, at=(0, 1)), op("a", "add", 1, at=(1, 2))
+    assert Counter().check(history(read, adding, op("b", "total", result=1, at=(3, 4)))).passed
+
+
 def test_keys_are_counted_apart() -> None:
     each = [op(key, "add", 1, key=key, at=(0, 1)) for key in "xy"]
     reads = [op(key, "read", result=1, key=key, at=(2, 3)) for key in "xy"]

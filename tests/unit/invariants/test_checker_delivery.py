@@ -44,6 +44,12 @@ def test_messages_of_two_senders_have_no_order_unless_it_is_asked_for() -> None:
     assert anomalies(*at_once, drained, order="all") == []
 
 
+def test_messages_that_were_sent_at_the_same_time_have_no_order() -> None:
+    sent = [op("a", "enqueue", 1, at=(0, 2)), op("b", "enqueue", 2, at=(1, 3))]
+    came = [op("c", "dequeue", result=2, at=(4, 5)), op("c", "dequeue", result=1, at=(6, 7))]
+    assert anomalies(*sent, *came, op("c", "drain", result=[], at=(8, 9)), order="all") == []
+
+
 def test_an_enqueue_without_an_answer_may_have_come_late() -> None:
     silent = op("a", "enqueue", 1, at=(0, 0), outcome="info")
     later = op("b", "enqueue", 2, at=(2, 3))

@@ -35,6 +35,17 @@ def test_a_value_that_came_back_is_another_version() -> None:
     assert "set the same value again" in found[0].title
 
 
+def test_another_value_in_between_is_a_lost_update() -> None:
+    done = history(update("a", "C", "A", 1, 8, 9), update("b", "B", "A", 2, 3, 4))
+    (found,) = ConditionalUpdates().check(done).violations
+    assert (found.anomaly, [op.process for op in found.operations]) == ("lost update", ["b", "a"])
+
+
+def test_a_write_at_the_instant_of_the_other_read_proves_nothing() -> None:
+    done = history(update("a", "B", "A", 1, 1, 3), update("b", "C", "B", 1, 4, 5), REFUSED)
+    assert ConditionalUpdates().check(done).passed
+
+
 def test_a_read_that_may_have_seen_the_other_proves_nothing() -> None:
     # b read while a's write was under way: it may have read what a wrote.
     done = history(update("a", "B", "A", 1, 2, 5), update("b", "C", "B", 3, 4, 6), REFUSED)
