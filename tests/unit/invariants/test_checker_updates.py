@@ -42,7 +42,7 @@ def test_another_value_in_between_is_a_lost_update() -> None:
 
 
 def test_a_write_at_the_instant_of_the_other_read_proves_nothing() -> None:
-    done = history(update("a", "B", "A", 1, 1, 3), update("b", "C", "B", 1, 4, 5), REFUSED)
+    done = history(update("b", "B", "A", 1, 1, 3), update("a", "C", "B", 1, 4, 5), REFUSED)
     assert ConditionalUpdates().check(done).passed
 
 
