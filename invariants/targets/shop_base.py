@@ -195,6 +195,7 @@ class Database:
 
     def __init__(self) -> None:
         self._session: psycopg.Connection[Any] | None = None
+        self._where = ""
         self._lock = threading.Lock()
 
     def rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
@@ -213,11 +214,11 @@ class Database:
                 ) from error
 
     def _read(self, query: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        if self._session is None or self._session.closed:
+        where_now = where("SHOP_POSTGRES")  # of another shop than before, perhaps
+        if self._session is None or self._session.closed or self._where != where_now:
             options = "-c default_transaction_read_only=on"
-            self._session = psycopg.connect(
-                where("SHOP_POSTGRES"), autocommit=True, connect_timeout=5, options=options
-            )
+            self._session = psycopg.connect(where_now, autocommit=True, connect_timeout=5, options=options)
+            self._where = where_now
         try:
             return self._session.execute(query.encode(), given).fetchall()
         except psycopg.Error:

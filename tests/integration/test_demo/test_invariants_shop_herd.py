@@ -12,7 +12,9 @@ import httpx
 import psycopg
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop'"
-COMPUTED = "SELECT pid, query_start FROM pg_stat_activity WHERE query LIKE '%FROM reviews WHERE product_id%'"
+COMPUTED = """
+SELECT pid, query_start FROM pg_stat_activity
+WHERE usename = 'shop' AND query LIKE '%FROM reviews WHERE product_id%'"""
 FRESH_S = 2.0  # so long the shop shows what it computed before it computes it again
 POOL = 10
 
