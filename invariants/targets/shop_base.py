@@ -81,14 +81,22 @@ class Shop(Target):
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
     def check(self) -> None:
-        url = where("SHOP_URL")
-        try:
-            HttpClient(url).ask("GET", "/health/ready")
-        except (Refused, NoAnswer) as error:
+        url, why = where("SHOP_URL"), ""
+
+        def works() -> bool:
+            nonlocal why
+            try:
+                HttpClient(url).ask("GET", "/health/ready")
+            except (Refused, NoAnswer) as error:
+                why = str(error)
+                return False
+            return True
+
+        if not until(works, BY_ITSELF_S):
             raise TargetDown(
-                f"the shop at {url} does not work ({error}); start it with `chaos-locust demo serve`, and "
+                f"the shop at {url} does not work ({why}); start it with `chaos-locust demo serve`, and "
                 "give its SHOP_URL if it is not on the default ports"
-            ) from None
+            )
 
     def begin(self, scope: str) -> None:
         """Raises TargetDown."""
