@@ -114,12 +114,12 @@ BINDINGS: Mapping[str, Bound] = {
         ShopRequests(inputs=(ORDER,)),
         faults=faults("database", DATABASE_AWAY),
         iterations=12,
-        budget_s=180,
+        budget_s=240,
     ),
     "nobody_waits_for_others": Bound(
         ShopQueues(), faults=faults("orders", PRODUCT_LOCKED), iterations=12, budget_s=120
     ),
     "tokens_are_checked": Bound(
-        ShopTokens(), faults=faults("identity", IDENTITY_DOWN), iterations=30, budget_s=180
+        ShopTokens(), faults=faults("identity", IDENTITY_DOWN), iterations=30, budget_s=240
     ),
 }
