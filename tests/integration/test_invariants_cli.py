@@ -222,7 +222,14 @@ def test_a_target_that_stays_changed_is_5_and_nothing_more_is_run_on_it(folder: 
 def test_a_run_that_is_ended_is_written_down(folder: Path, number: int) -> None:
     arguments = command("run", "--all", "--target", "shelf:SLOW", "--iterations", "100000", "--steps", "2")
     process = subprocess.Popen(
-        arguments, cwd=folder, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments,
+        cwd=folder,
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs these tests in the background ignores it, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     give_up_s = time.monotonic() + LIMIT_S
     while not (folder / "called").exists():

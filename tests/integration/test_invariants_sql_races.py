@@ -88,11 +88,10 @@ def test_the_link_is_cut_in_the_middle_of_a_transaction(
 
 
 @pytest.mark.parametrize(
-    ("target", "outcomes"),
-    [(sql.SqlTransactions, {"UPHELD"}), (sql_twins.AutocommitTransactions, {"UPHELD", "DEVIATED"})],
+    ("target", "worst"), [(sql.SqlTransactions, "UPHELD"), (sql_twins.AutocommitTransactions, "DEVIATED")]
 )
 def test_connections_that_are_closed_after_some_bytes(
-    link: tuple[ProxyServer, str], target: type[SqlTarget], outcomes: set[str]
+    link: tuple[ProxyServer, str], target: type[SqlTarget], worst: str
 ) -> None:
     """Depending on how many, before a transaction, between two of its statements, or at its end."""
     proxy, url = link
@@ -108,7 +107,8 @@ def test_connections_that_are_closed_after_some_bytes(
         cut += sum(path[0] == "cut" and path[2] != "ok" for path in result.code_paths_exercised)
         for found in result.violations:
             assert found.necessary_faults == ("cut",)
-    assert seen == outcomes
+    assert worst in seen
+    assert seen <= {"UPHELD", worst}
     assert cut, "nothing was cut"
 
 
