@@ -39,7 +39,7 @@ PROBED = 1
 BY_ITSELF_S = 4.0
 """So long a healthy shop may take to be as new; it needs one to two seconds."""
 
-ANEW_S = 60.0
+ANEW_S = 120.0
 POLL_S = 0.1
 IN_A_ROW = 12
 """More than it has database connections, so that each of them has been used."""
