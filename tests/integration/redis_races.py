@@ -145,8 +145,8 @@ class CountingRecord(Client):
         while True:
             value, version = self.do("HMGET", self.key("record"), "value", "version")
             more = int(value or 0) + amount
+            self.between()
             if self.twin:
-                self.between()
                 self.do("HSET", self.key("record"), "value", more)
                 return
             if self.script(_PUT, [self.key("record")], more, version or "0", 2, "0"):
