@@ -16,6 +16,8 @@ Planted = Literal["", "reads, then writes", "adds twice", "looks, then takes", "
 
 @dataclass
 class Stock(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Amount] = field(default_factory=dict, init=False, repr=False)
@@ -31,7 +33,7 @@ class Amount:
     """What the clients of one scope share."""
 
     def __init__(self, settings: Stock) -> None:
-        self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._guard = threading.Lock()
         self._there = 0
 
@@ -66,7 +68,7 @@ class Amount:
             raise Refused("too little")
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _twins(planted: Planted, known_minimum: int, concurrency: int, invariant: str) -> dict[str, Twin]:

@@ -16,6 +16,8 @@ Planted = Literal["", "takes the newest", "spreads over two lines", "looks, then
 
 @dataclass
 class Channel(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Messages] = field(default_factory=dict, init=False, repr=False)
@@ -31,7 +33,7 @@ class Messages:
     """What the clients of one scope share. The second line is used by a twin only."""
 
     def __init__(self, settings: Channel) -> None:
-        self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._guard = threading.Lock()
         self._lines: tuple[deque[int], deque[int]] = (deque(), deque())
         self._count = 0
@@ -68,7 +70,7 @@ class Messages:
         return line.pop() if self._plants("takes the newest") else line.popleft()
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _twins(planted: Planted, known_minimum: int, concurrency: int = 1) -> dict[str, Twin]:

@@ -156,7 +156,7 @@ WRITERS = "writers_are_alone"
 TWINS = {
     **_twins("looks, then takes", 2),
     **_twins("is not given back", 2, concurrency=1),
-    **_twins("lets in one too many", 3, {"capacity": 2}, concurrency=8),
+    **_twins("lets in one too many", 3, {"capacity": 2, "hold_s": 0.002}, concurrency=8),
     **_twins("serves the last first", 3, IN_TURN),
     **_twins("readers do not look for writers", 2, invariant=WRITERS),
     **_twins("readers pass waiting writers", 3, IN_TURN, invariant=WRITERS),

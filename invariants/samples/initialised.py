@@ -15,6 +15,8 @@ Planted = Literal["", "has no lock", "does not look again", "shows it before it 
 
 @dataclass
 class Lazy(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Instances] = field(default_factory=dict, init=False, repr=False)
@@ -30,7 +32,7 @@ class Instances:
     """What the clients of one scope share. An instance is its number."""
 
     def __init__(self, settings: Lazy) -> None:
-        self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._guard = threading.Lock()
         self._instances: dict[str, int] = {}
         self._made: list[str] = []
@@ -59,7 +61,7 @@ class Instances:
         return number
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _twins(planted: Planted) -> dict[str, Twin]:

@@ -14,6 +14,8 @@ Planted = Literal["", "sets the flag first", "forgets the flag"]
 
 @dataclass
 class Board(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Page] = field(default_factory=dict, init=False, repr=False)
@@ -29,7 +31,7 @@ class Page:
     """What the clients of one scope share."""
 
     def __init__(self, settings: Board) -> None:
-        self._settings = settings
+        self._planted: Planted = settings.planted if settings.shows() else ""
         self._data: dict[int, int] = {}
         self._flag: int | None = None
 
@@ -51,7 +53,7 @@ class Page:
         return flag, data
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._planted == planted
 
 
 def _twins(planted: Planted, concurrency: int) -> dict[str, Twin]:

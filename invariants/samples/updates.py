@@ -16,12 +16,15 @@ Planted = Literal["", "overwrites", "looks, then writes", "compares the values"]
 
 @dataclass
 class Records(Target):
+    """shows: asked for each sequence, for what takes a race shows seldom enough."""
+
     planted: Planted = ""
     shows: Shows = field(default=always, repr=False)
     kept: dict[str, Record] = field(default_factory=dict, init=False, repr=False)
 
     def connect(self, scope: str) -> Editor:
-        return Editor(self, self.kept.setdefault(scope, Record()))
+        planted: Planted = self.planted if self.shows() else ""
+        return Editor(self.kept.setdefault(scope, Record(planted)))
 
     def forget(self, scope: str) -> None:
         self.kept.pop(scope, None)
@@ -29,21 +32,22 @@ class Records(Target):
 
 @dataclass
 class Record:
+    planted: Planted
     value: str = "A"
     version: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Editor:
-    def __init__(self, settings: Records, record: Record) -> None:
-        self._settings, self._record = settings, record
+    def __init__(self, record: Record) -> None:
+        self._record = record
 
     def read(self) -> tuple[str, int | str]:
         """The value, and what has to be given with an update that is based on it."""
         network()
         with self._record.guard:
             value, version = self._record.value, self._record.version
-        return value, value if self._settings.planted == "compares the values" else version
+        return value, value if self._plants("compares the values") else version
 
     def put(self, value: str, based_on: int | str) -> None:
         network()
@@ -66,7 +70,7 @@ class Editor:
         self._record.version += 1
 
     def _plants(self, planted: Planted) -> bool:
-        return self._settings.planted == planted and self._settings.shows()
+        return self._record.planted == planted
 
 
 def _twins(planted: Planted) -> dict[str, Twin]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,32 +20,36 @@ from .at_once import LIMIT_S, at_once
 
 @dataclass
 class Gate(Locks):
-    """Who holds waits until so many have arrived: all of them hold or stand in line at the same time.
+    """Who holds waits until so many (`parties`) have come, and so many of them (`holders`) hold.
 
-    in_flight: the most that did, as the lock's own side counted them.
+    in_flight: the most that were between their request and its end, as the lock's own side counted them.
     """
 
     parties: int = 1
+    holders: int = 1
     in_flight: int = 0
-    arrived: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __post_init__(self) -> None:
         self.patience_s = LIMIT_S
-        self._count, self._guard = 0, threading.Lock()
+        self._count, self._holding, self._changed = 0, 0, threading.Condition()
 
     def connect(self, scope: str) -> Line:
         return self.kept.setdefault(scope, _Gauged(self))
 
     def sleep(self, seconds: float) -> None:
-        assert self.arrived.wait(LIMIT_S), f"{self.in_flight} of {self.parties} came"
-        time.sleep(0)
+        with self._changed:
+            self._holding += 1
+            self._changed.notify_all()
+            assert self._changed.wait_for(self._open, LIMIT_S), f"{self.in_flight} of {self.parties} came"
 
     def came(self, more: int) -> None:
-        with self._guard:
+        with self._changed:
             self._count += more
             self.in_flight = max(self.in_flight, self._count)
-            if self._count >= self.parties:
-                self.arrived.set()
+            self._changed.notify_all()
+
+    def _open(self) -> bool:
+        return self.in_flight >= self.parties and self._holding >= self.holders
 
 
 class _Gauged(Line):
@@ -81,7 +84,7 @@ def test_one_mutex_and_many_who_want_it(waiters: int) -> None:
 
 
 def test_readers_are_together() -> None:
-    gate = Gate(parties=10)
+    gate = Gate(parties=10, holders=10)
     machine = machine_of("writers_are_alone")(gate, "r")
     history = at_once(machine, ("share", {}), lanes=10)
     assert machine.checker.check(history).violations == ()
@@ -110,7 +113,7 @@ def test_a_writer_is_not_passed_over_by_steady_readers(planted: Any, passes: boo
 
 @pytest.mark.parametrize("permits", [1, 5, 20])
 def test_a_semaphore_lets_in_as_many_as_it_has(permits: int) -> None:
-    gate = Gate(capacity=permits, parties=50)
+    gate = Gate(capacity=permits, parties=50, holders=permits)
     machine = machine_of("locks_exclude")(gate, "s", capacity=permits)
     history = at_once(machine, ("hold", {}), lanes=50)
     assert machine.checker.check(history).passed
@@ -118,7 +121,7 @@ def test_a_semaphore_lets_in_as_many_as_it_has(permits: int) -> None:
 
 
 def test_a_thousand_on_a_pool_of_twenty() -> None:
-    gate = Gate(capacity=20, parties=1000)
+    gate = Gate(capacity=20, parties=1000, holders=20)
     machine = machine_of("locks_exclude")(gate, "pool", capacity=20, most_overtaken=0)
     history = at_once(machine, ("hold", {}), lanes=1000)
     checked = machine.checker.check(history)
