@@ -106,7 +106,7 @@ def test_there_is_an_invariant_for_every_defect():
 def test_the_healthy_shop_keeps_what_is_bound_to_it(shop, name):
     bound = BINDINGS[name]
     with addressed(shop):
-        iterations = 100 if bound.faults is None else 6
+        iterations = (bound.iterations or 100) if bound.faults is None else 6
         result = prepared(name, bound).with_iterations(iterations).with_budget("120s").verify()
     assert not result.violations, result.violations[0].title
     assert result.iterations > 0
