@@ -22,6 +22,8 @@ from chaos_locust.plan.load import Load, Request
 
 _FLOW = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser, StopTest)
 Step = Callable[[TaskSet], None]
+_DOOMED = "_chaos_doomed"
+_UNTIL_KILLED_S = 1.0
 _GROWTH_BATCH = 10
 _GROWTH_PAUSE_S = 0.01
 
@@ -76,10 +78,22 @@ def arrivals_drive_tasks(pool: Pool, recorder: Recorder, clients: Clients) -> It
 
 @contextmanager
 def users_drive_tasks(clients: Clients) -> Iterator[None]:
-    """Closed workload: users wait as they like."""
+    """Closed workload: users wait as they like.
+
+    Locust stops a user that waits by killing it a moment later. If its wait ends meanwhile it begins no task:
+    the request would be cut off, and count as one that was never answered.
+    """
     execute: Step = TaskSet.execute_next_task
+    stop = User.stop
+
+    def note_and_stop(user: User, force: bool = False) -> Any:
+        if user._state == LOCUST_STATE_WAITING:
+            user.__dict__[_DOOMED] = True
+        return stop(user, force)
 
     def execute_and_settle(taskset: TaskSet) -> None:
+        while _DOOMED in taskset.user.__dict__:
+            gevent.sleep(_UNTIL_KILLED_S)
         error: BaseException | None = None
         try:
             execute(taskset)
@@ -89,11 +103,11 @@ def users_drive_tasks(clients: Clients) -> Iterator[None]:
         finally:
             clients.end_task(taskset.user, error)
 
-    TaskSet.execute_next_task = execute_and_settle  # type: ignore[method-assign]
+    TaskSet.execute_next_task, User.stop = execute_and_settle, note_and_stop  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        TaskSet.execute_next_task = execute  # type: ignore[method-assign]
+        TaskSet.execute_next_task, User.stop = execute, stop  # type: ignore[method-assign]
 
 
 def undrivable(user_classes: Sequence[type[User]]) -> list[Problem]:

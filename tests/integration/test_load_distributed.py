@@ -101,6 +101,22 @@ def test_steps_of_users_reach_the_workers_within_100_ms(target: Target) -> None:
     assert all(0 <= late_s < 0.1 for late_s in seen.values()), seen
 
 
+def test_users_who_are_stopped_leave_no_request_unanswered(target: Target) -> None:
+    """They wait, and many waits end in the very moment in which their users are stopped."""
+    load = [
+        {"step": "many", "users": 100, "for": "2s"},
+        {"step": "few", "users": 4, "for": "1s"},
+        {"step": "many-again", "users": 100, "for": "2s"},
+        {"step": "none", "users": 1, "for": "1s"},
+    ]
+    with LoadRun({"name": "load", "host": target.url, "load": load}, "busy", workers=2) as run:
+        run.result()
+        log = target.log()
+    requests = run.total("GET /visit")
+    assert requests.unanswered == 0
+    assert requests.sent == requests.ok == len(log)
+
+
 def test_a_worker_that_joins_takes_its_share(target: Target) -> None:
     load = [{"step": "base", "rate": "100/s", "for": "12s"}]
     with LoadRun({"name": "load", "host": target.url, "load": load}, "fast", workers=1) as run:
