@@ -33,6 +33,7 @@ lastsave latency memory monitor object ping psubscribe psync publish quit replco
 sentinel slowlog subscribe sync time type
 """
 _NO_USE = frozenset(_WATCHERS_SAY.split())
+_GREETINGS = frozenset(["auth", "client", "hello", "select"])  # which everybody says
 _REPLICA_BYTES_PER_S = 300
 _DONE_WORDS = {
     RedisFlush: "keys deleted",
@@ -55,6 +56,8 @@ def redis_effect(fault: Fault, before: Sequence[Reading], during: Sequence[Readi
         use, what = _called([*before, *during], "around it")
     else:
         use, what = _called([*before[-1:], *during], "meanwhile")
+        if use is False and isinstance(fault, RedisSlow):
+            use, what = _gave_up([*before[-1:], *during])
     return Effect(mechanism, use, f"{how}, {what}")
 
 
@@ -124,19 +127,31 @@ def _called(readings: Sequence[Reading], words: str) -> Proof:
     return others > 0, f"{others:,} commands of the load {words}"
 
 
-def _others(first: Reading, last: Reading, which: tuple[int, ...]) -> int:
-    """Commands of others, besides those that say nothing about use."""
+def _gave_up(readings: Sequence[Reading]) -> Proof:
+    """The server drops what waits when its client gives up first: it has received it, and never did it.
+    What watchers sent is not to be told from that, so there must have been none."""
+    seen = [reading for reading in readings if reading["calls"] is not None]
+    received, what = _bytes(readings)
+    if received and _others(seen[0], seen[-1], (0, 1), _NO_USE - _GREETINGS):
+        return None, f"{what}, perhaps from who watches the server"
+    return received, f"{what}, and no command of it carried out"
+
+
+def _others(
+    first: Reading, last: Reading, which: tuple[int, ...], names: frozenset[str] | None = None
+) -> int:
+    """Commands of others: with these names, or all besides those that say nothing about use."""
     others = 0
-    for name in set(last["calls"]) - _NO_USE:
+    for name in set(last["calls"]) - _NO_USE if names is None else names & set(last["calls"]):
         earlier = first["calls"].get(name, (0, 0))
         grown = sum(max(0, last["calls"][name][each] - earlier[each]) for each in which)
         others += max(0, grown - (last["own"].get(name, 0) - first["own"].get(name, 0)))
     return others
 
 
-def _bytes(during: Sequence[Reading]) -> Proof:
+def _bytes(readings: Sequence[Reading]) -> Proof:
     """What the server received of others while it answered nobody."""
-    samples = [sample for reading in during for sample in reading["samples"] or ()]
+    samples = [sample for reading in readings for sample in reading["samples"] or ()]
     if len(samples) < 2:
         return None, "whether the load called the server is not known"
     first, last = samples[0], samples[-1]

@@ -102,12 +102,14 @@ class Hold:
         self._over.wait(WRITE_RENEW_S)
 
     def _slow(self) -> None:
-        """The PING lets the server notice that the pause is over, and then do all that waits."""
+        """Asking something lets the server notice that the pause is over, and then do all that waits."""
         assert isinstance(self._fault, RedisSlow)
+        if not self.samples:
+            self._ask_for_sample()
         self._link.call("CLIENT", "PAUSE", max(1, round(self._fault.delay_s * 1000)), "ALL")
         self._acts.set()
         self._over.wait(self._fault.delay_s + 0.001)
-        self._link.call("PING")
+        self._ask_for_sample()
 
     def _disconnect(self) -> None:
         assert isinstance(self._fault, RedisDisconnect)
@@ -117,6 +119,10 @@ class Hold:
                 self.cut += int(self._link.call("CLIENT", "KILL", "ID", client["id"]))
         self._acts.set()
         self._over.wait(self._fault.every_s)
+
+    def _ask_for_sample(self) -> None:
+        before = self._account.bytes
+        self._sample(before + self._link.send(("INFO",)), self._link.receive())
 
     def _sample(self, at_least: int, info: bytes) -> None:
         fields = fields_of(info)

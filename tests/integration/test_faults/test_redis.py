@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -112,6 +113,20 @@ def test_slow(target: Server, load: Load) -> None:
     assert target.ping_s() > 0.015
     rig.revert()
     assert rig.backend.effect(rig.fault, rig.before, rig.look(3)).mechanism is False
+
+
+def test_slower_than_its_clients_wait(target: Server) -> None:
+    """The server drops what they no longer wait for, so it never counts as carried out."""
+    rig = Rig(target.url, "redis_slow", delay="400ms")
+    with target.client(0.05) as client:
+        client.get("session:1")
+        rig.inject()
+        for _ in range(5):
+            with contextlib.suppress(redis.TimeoutError):
+                client.get("session:1")
+    effect = rig.effect()
+    assert (effect.mechanism, effect.use) == (True, True), effect
+    rig.revert()
 
 
 def test_flush_keeps_what_undoing_needs(target: Server, load: Load) -> None:

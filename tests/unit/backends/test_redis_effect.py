@@ -79,6 +79,20 @@ def test_slow_without_an_answer_is_not_known() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gets", "watched", "received", "use"),
+    [(1, 5, 300, True), (0, 0, 500, True), (0, 0, 300, False), (0, 5, 300, False), (0, 5, 500, None)],
+)
+def test_commands_that_a_slow_server_dropped(
+    gets: int, watched: int, received: int, use: bool | None
+) -> None:
+    """Their clients gave up first. Bytes alone tell of the load only where nobody watches the server."""
+    first = reading(1, ping_s=[0.001], calls={"get": [7, 0], "info": [3, 0]}, own={"info": 3})
+    calls = {"get": [7 + gets, 0], "info": [4 + watched, 0], "hello": [2, 0]}
+    last = reading(3, ping_s=[0.3], calls=calls, own={"info": 4}, samples=samples(received, 100, 400, 0))
+    assert redis_effect(fault("redis_slow", delay="300ms"), [first], [last]).use is use
+
+
+@pytest.mark.parametrize(
     ("kind", "word", "rejected", "expected"),
     [
         ("redis_refuse_writes", "NOREPLICAS", 10, (True, True)),
