@@ -230,4 +230,13 @@ def wait_until() -> Any:
 
 @pytest.fixture
 def choose_free_port() -> Any:
-    return free_port
+    """`choose_free_port()` never returns the same port twice."""
+    chosen: set[int] = set()
+
+    def choose() -> int:
+        while (port := free_port()) in chosen:
+            pass
+        chosen.add(port)
+        return port
+
+    return choose

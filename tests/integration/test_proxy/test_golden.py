@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden-toxiproxy.jsonl"
 
 @pytest.mark.parametrize("kind", ["embedded", "real"])
 def test_every_recorded_request_is_answered_as_recorded(kind, start, choose_free_port):
-    text = GOLDEN.read_text()
-    for port in sorted(set(re.findall("127.0.0.1:(310[0-9]{2})", text))):
-        text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{choose_free_port()}")
+    free: dict[str, str] = defaultdict(lambda: f"127.0.0.1:{choose_free_port()}")
+    text = re.sub("127.0.0.1:310[0-9]{2}", lambda recorded: free[recorded[0]], GOLDEN.read_text())
     exchanges = [json.loads(line) for line in text.splitlines()]
     server = start(kind)
     for number, exchange in enumerate(exchanges, start=1):
