@@ -141,7 +141,7 @@ def test_cpu_throttle(server: Hungry) -> None:
         with rig.acting() as undo:
             assert "is limited already" in Rig(server, "cpu_throttle", limit="15%").problem()
             server.ask("/child")
-            assert share_used(server) == pytest.approx(0.15, abs=0.04)
+            until(lambda: share_used(server) == pytest.approx(0.15, abs=0.04), "it gets 15% of a core")
             effect = rig.watch(undo)
             assert (effect.mechanism, effect.use) == (True, True), effect
             assert limits.in_ours()
