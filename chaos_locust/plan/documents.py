@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from chaos_locust.data import check_mapping
+from chaos_locust.data import Data, check_mapping
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.plan.model import Plan
 
+_D = TypeVar("_D", bound=Data)
 MOST_BYTES = 1_000_000
 MOST_VALUES = 100_000
 _VARIABLE = re.compile(r"\$\{([^${}]*)\}")
@@ -28,6 +29,11 @@ _HOLDER = re.compile("\ue000(\\d+)\ue001")
 
 def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
     """The plan in a YAML (or JSON) file. Raises InvalidPlan with every problem."""
+    return parse_plan(load_yaml(path), environ)
+
+
+def load_yaml(path: Path) -> Any:
+    """The data of a YAML (or JSON) file, variables as typed. Raises InvalidPlan."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
@@ -39,10 +45,9 @@ def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
     if len(raw) > MOST_BYTES:
         raise InvalidPlan([Problem(str(path), "is larger than 1 MB, which no plan is")])
     try:
-        data = read_yaml(text)
+        return read_yaml(text)
     except ValueError as error:
         raise InvalidPlan([Problem(str(path), str(error))]) from None
-    return parse_plan(data, environ)
 
 
 def parse_plan(data: object, environ: Mapping[str, str]) -> Plan:
@@ -52,18 +57,23 @@ def parse_plan(data: object, environ: Mapping[str, str]) -> Plan:
         raise InvalidPlan(
             [Problem("", f"the plan is {shown}; it must be a mapping that begins with name: ...")]
         )
+    return parse(Plan, data, environ)
+
+
+def parse(kind: type[_D], data: Mapping[str, Any], environ: Mapping[str, str]) -> _D:
+    """The object that a mapping describes, variables filled in. Raises InvalidPlan with every problem."""
     unset: list[Problem] = []
     filled = _fill(data, environ, "", unset)
     try:
-        check_mapping(filled, Plan.document_keys())
-        plan = Plan(**filled)
+        check_mapping(filled, kind.document_keys())
+        found = kind(**filled)
     except InvalidPlan as error:
         # what is wrong with a value whose variable is unset is no news
         known = {problem.place for problem in unset}
         raise InvalidPlan([*unset, *(p for p in error.problems if p.place not in known)]) from None
     if unset:
         raise InvalidPlan(unset)
-    return plan
+    return found
 
 
 def read_yaml(text: str) -> Any:

@@ -1,0 +1,42 @@
+"""A measure: looks at one thing of the target, and says what it saw as values. It judges nothing.
+
+A measure is believed only after its positive control: on a target of ours that is bad on purpose, what it
+says must make the same check fail. Else a measure that always says `fine` would pass for evidence.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Literal
+
+from chaos_locust.errors import ChaosError
+from compliance.site import Site
+from compliance.target import Target
+
+SideEffect = Literal["passive", "active", "disruptive"]
+"""passive: reads. active: makes things a user makes, such as an order. disruptive: may keep users out, such
+as a lock-out: on the canary account only, and only when allowed."""
+
+
+class Unsupported(ChaosError):
+    """The target has not what the measure needs; the text says what."""
+
+
+class Measure(ABC):
+    """needs: parts of the target's description. fields: what each value means, with its unit."""
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+    side_effect: ClassVar[SideEffect]
+    needs: ClassVar[tuple[str, ...]]
+    fields: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def take(self, site: Site) -> Mapping[str, Any]:
+        """All of `fields`; None: could not be seen. Raises Unreachable, Unsupported, ChaosError."""
+
+    @abstractmethod
+    def bad(self) -> AbstractContextManager[Target]:
+        """A target of ours on which every check over this measure must fail."""

@@ -1,0 +1,203 @@
+"""What is audited, as its owner describes it in `target.yaml`. A part that is missing is no mistake: what
+needs it is not assessed. `${NAME}` stands for the environment, so that passwords need not be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from chaos_locust.data import Data, PositiveSeconds
+from chaos_locust.errors import InvalidPlan, Problem
+from chaos_locust.plan.documents import load_yaml, parse
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_URL = r"^https?://[^\s/]+\S*$"
+
+
+class Exchange(Data):
+    """A request. `{id}` in its path, and `{old}` and `{new}` in its JSON, stand for what a measure puts
+    there."""
+
+    method: Method = "GET"
+    path: str = Field(pattern="^/")
+    body: Mapping[str, Any] | None = Field(default=None, alias="json")
+
+
+class Http(Data):
+    """url: as users reach it. ca: a file of certificates that its own is signed by; without: the system's.
+    plain: the same service without TLS, where there is one. public: paths that need no log-in; `*` at the end
+    stands for anything."""
+
+    url: str = Field(pattern=_URL)
+    ca: Path | None = None
+    plain: str | None = Field(default=None, pattern=_URL)
+    openapi: str | None = Field(default=None, pattern="^/")
+    routes: tuple[Exchange, ...] = ()
+    public: tuple[str, ...] = ()
+    timeout_s: PositiveSeconds = Field(default=10.0, alias="timeout")
+
+
+class Login(Exchange):
+    """`{user}` and `{password}` in its JSON. token: where the answer's JSON has the token; it is sent as a
+    bearer. logout: ends the session of the token it is sent with."""
+
+    method: Method = "POST"
+    token: str = "access_token"
+    logout: Exchange | None = None
+    change_password: Exchange | None = None
+
+
+class Account(Data):
+    user: str = Field(min_length=1)
+    password: str = Field(min_length=1)
+    role: str = ""
+
+
+class Owned(Data):
+    """Something that belongs to its user. create: a request that makes one; id: where its answer's JSON has
+    the id; read: the path of it, with `{id}`."""
+
+    create: Exchange
+    id: str = "id"
+    read: str = Field(pattern=r"^/.*\{id\}")
+
+
+class Privileged(Exchange):
+    """A request that only accounts of these roles may make."""
+
+    roles: tuple[str, ...] = Field(min_length=1)
+
+
+class AuditLog(Data):
+    """read: the records as a JSON list, newest first or last, for accounts of `role`; fields: what the
+    record's time, user, action, object and outcome are called. retention_days: how long it is kept, as
+    stated. table: where the records are, in `postgres`."""
+
+    read: str = Field(pattern="^/")
+    role: str
+    fields: Mapping[Literal["at", "user", "action", "object", "outcome", "source"], str] = {}
+    retention_days: int | None = None
+    table: str | None = None
+    patience_s: PositiveSeconds = Field(default=5.0, alias="patience")
+
+
+class Metrics(Data):
+    """url: in Prometheus' text format. needed: metrics that must be there. alerts: a Prometheus or
+    Alertmanager, whose alerts can be asked for."""
+
+    url: str = Field(pattern=_URL)
+    needed: tuple[str, ...] = ()
+    alerts: str | None = Field(default=None, pattern=_URL)
+
+
+class Postgres(Data):
+    """url: as an administrator sees it. app_role: the role that the service uses."""
+
+    url: str
+    app_role: str | None = None
+
+
+class Redis(Data):
+    """url: with the credentials of the service. open_url: the same server without any."""
+
+    url: str
+    open_url: str | None = None
+
+
+class Backups(Data):
+    """folder: a file or folder for each backup, the newest counts. restore: a command that restores
+    `{backup}` into something that is thrown away, and prints JSON of what it found in it."""
+
+    folder: Path
+    restore: tuple[str, ...] | None = None
+
+
+class Network(Data):
+    """host: whose ports are looked at. open: those that may be; closed: those that must not be reachable from
+    where the audit runs, such as a database's."""
+
+    host: str = "127.0.0.1"
+    allowed: tuple[int, ...] = Field(default=(), alias="open")
+    forbidden: tuple[int, ...] = Field(default=(), alias="closed")
+
+
+class Dependencies(Data):
+    """requirements: a list of pinned packages. sbom: a CycloneDX or SPDX file. vulnerabilities: a file in
+    OSV's form, by which they are judged."""
+
+    requirements: Path | None = None
+    sbom: Path | None = None
+    vulnerabilities: Path | None = None
+
+
+class Kubernetes(Data):
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str
+
+
+class Logs(Data):
+    """files: what the service writes, to be searched for secrets."""
+
+    files: tuple[Path, ...] = Field(min_length=1)
+
+
+class Target(Data):
+    """canary: an account that measures may lock out or change, when that is allowed."""
+
+    name: str = Field(min_length=1)
+    http: Http | None = None
+    login: Login | None = None
+    accounts: tuple[Account, ...] = ()
+    canary: Account | None = None
+    owned: Owned | None = None
+    privileged: tuple[Privileged, ...] = ()
+    audit_log: AuditLog | None = None
+    metrics: Metrics | None = None
+    postgres: Postgres | None = None
+    redis: Redis | None = None
+    backups: Backups | None = None
+    network: Network | None = None
+    dependencies: Dependencies | None = None
+    kubernetes: Kubernetes | None = None
+    logs: Logs | None = None
+
+    def account(self, role: str) -> Account | None:
+        """The first of that role."""
+        return next((each for each in self.accounts if each.role == role), None)
+
+    def has(self, part: str) -> bool:
+        return bool(getattr(self, part))
+
+
+PARTS = tuple(name for name in Target.model_fields if name != "name")
+
+
+def load_target(path: Path, environ: Mapping[str, str]) -> Target:
+    """Paths in it are taken from where the file is. Raises InvalidPlan with every problem."""
+    data = load_yaml(path)
+    if not isinstance(data, Mapping):
+        raise InvalidPlan([Problem(str(path), "must be a mapping that begins with name: ...")])
+    target = parse(Target, data, environ)
+    return _based(target, path.parent)
+
+
+def _based(target: Target, folder: Path) -> Target:
+    """Pydantic's copies are not validated again, and need not be: only paths change."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, tuple):
+            return tuple(map(moved, value))
+        if isinstance(value, Data):
+            return value.model_copy(
+                update={name: moved(getattr(value, name)) for name in type(value).model_fields}
+            )
+        return value
+
+    based: Target = moved(target)
+    return based
