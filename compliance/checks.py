@@ -1,8 +1,7 @@
-"""Checks, a condition on what one measure found; and bindings, which say what checks tell of a control.
+"""Checks, a condition on what one measure found, and what they tell of the frameworks' controls.
 
-A check is written once, in `data/checks.yaml`, and shared between the frameworks: each framework's
-`data/<framework>/bindings.yaml` says which of its controls it tells of, wholly or in part, and the profile's
-parameters say how strict it is.
+A check is written once, in `data/checks/<topic>.yaml`, and shared between the frameworks: it says which of
+their controls it tells of, wholly or in part, and a profile's parameters say how strict it is.
 """
 
 from __future__ import annotations
@@ -23,12 +22,20 @@ SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 Coverage = Literal["full", "partial"]
 Answer = Literal["held", "failed", "not_known"]
 
+LISTS: Mapping[str, tuple[str, ...]] = {
+    "fisma": ("nist",),
+    "fedramp": ("nist", "ksi"),
+    "soc2": ("soc2",),
+    "hipaa": ("hipaa",),
+    "pcidss": ("pcidss",),
+}
+"""The lists of controls that a framework takes its own from: those of SP 800-53 are in two frameworks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """violation: what is wrong where it fails; `{field}` stands for what was measured, `{params.name}` for
-    what the profile demands. remediation: steps. severity: ours, the frameworks define none. team: who
-    mends it."""
+    """violation: what is wrong where it fails; what was measured is added to it. remediation: steps.
+    severity: ours, the frameworks define none. team: who mends it. controls: by list (see LISTS) and id."""
 
     id: str
     measure: str
@@ -37,6 +44,7 @@ class Check:
     remediation: tuple[str, ...]
     severity: Severity
     team: str
+    controls: Mapping[str, Mapping[str, Coverage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +93,30 @@ def judge(check: Check, measurement: Measurement, parameters: Mapping[str, Any])
 def checks() -> Mapping[str, Check]:
     """All that are built in, by id."""
     found = {}
-    for name, each in yaml.safe_load(_text("checks.yaml")).items():
-        steps = tuple(each["remediation"])
-        condition = Condition.parse(each["assert"])
-        found[name] = Check(
-            name, each["measure"], condition, each["violation"], steps, each["severity"], each["team"]
-        )
+    for file in files("compliance").joinpath("data", "checks").iterdir():
+        for name, each in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            found[name] = Check(
+                name,
+                each["measure"],
+                Condition.parse(each["assert"]),
+                each["violation"],
+                tuple(each["remediation"]),
+                each["severity"],
+                each["team"],
+                each["controls"],
+            )
     return found
 
 
-@cache
 def bindings(framework: str) -> Mapping[str, tuple[Binding, ...]]:
     """What checks tell of the framework's controls, by the control's id; a control that none tells of is not
     in it."""
-    found = yaml.safe_load(_text(framework, "bindings.yaml"))
-    return {
-        str(control): tuple(Binding(check, coverage) for check, coverage in each.items())
-        for control, each in found.items()
-    }
-
-
-def _text(*path: str) -> str:
-    return files("compliance").joinpath("data", *path).read_text(encoding="utf-8")
+    found: dict[str, tuple[Binding, ...]] = {}
+    for check in checks().values():
+        for list_ in LISTS[framework]:
+            for control, coverage in check.controls.get(list_, {}).items():
+                found[control] = (*found.get(control, ()), Binding(check.id, coverage))
+    return found
 
 
 def _shown(value: Any, longest: int = 200) -> str:

@@ -1,0 +1,21 @@
+"""All measures that are built in, by name. A module is imported when one of its measures is asked for: some
+need packages that not everybody has."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from compliance.measures.base import Measure
+
+TOPICS = ("tls",)
+
+
+@cache
+def measures() -> dict[str, type[Measure]]:
+    found: dict[str, type[Measure]] = {}
+    for topic in TOPICS:
+        for each in import_module(f"compliance.measures.{topic}").MEASURES:
+            assert each.name not in found, each.name
+            found[each.name] = each
+    return found
