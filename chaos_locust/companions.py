@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from chaos_locust.errors import Problem
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import Finding, Outcome
+from chaos_locust.plan.invariants import PlannedInvariant
 from chaos_locust.plan.model import Plan
 
 GROUP = "chaos_locust.findings"
@@ -25,6 +26,15 @@ def companion_problems(plan: Plan) -> list[Problem]:
     from invariants.load_run import problems
 
     return problems(plan)
+
+
+def planned_invariants(plan: Plan) -> list[PlannedInvariant]:
+    """Those of the plan that can be judged, with what they will judge."""
+    if not plan.invariants:
+        return []
+    from invariants.load_run import planned
+
+    return planned(plan)
 
 
 def companion_findings(plan: Plan, recording: Recording) -> Sequence[Finding]:

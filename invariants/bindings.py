@@ -7,8 +7,6 @@ A module gives its own as a mapping, by the names of `chaos-locust invariants li
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,6 +14,7 @@ from typing import Any
 
 from chaos_locust.errors import ChaosError
 from chaos_locust.redact import redact_text
+from invariants.imported import CannotImport, imported, imported_module
 from invariants.targets.base import Target
 
 SHOP = "shop"
@@ -66,18 +65,13 @@ def bindings_of(spec: str, wanted: Sequence[str] = ()) -> Mapping[str, Bound]:
         scheme = spec.partition("://")[0]
         if scheme not in SCHEMES:
             raise _invalid(spec, f"URLs of {', '.join(sorted(SCHEMES))} are known")
-        by_url: Callable[[str], Mapping[str, Bound]] = _module(
-            spec, f"invariants.targets.{SCHEMES[scheme]}"
-        ).bindings
+        server = _from(spec, imported_module, f"invariants.targets.{SCHEMES[scheme]}")
+        by_url: Callable[[str], Mapping[str, Bound]] = server.bindings
         return _checked(spec, by_url(spec), wanted)
     module, colon, attribute = spec.partition(":")
     if not (colon and module and attribute):
         raise _invalid(spec, "allowed are shop, a URL such as redis://127.0.0.1:6379, or module:attribute")
-    found: Any = _module(spec, module)
-    for name in attribute.split("."):
-        if not hasattr(found, name):
-            raise _invalid(spec, f"there is no {attribute} in {module}")
-        found = getattr(found, name)
+    found = _from(spec, imported, spec)
     if callable(found) and not isinstance(found, Target):
         found = found()
     return _checked(spec, found, wanted)
@@ -103,15 +97,11 @@ def _bound(spec: str, name: object, given: Any) -> Bound:
     raise _invalid(spec, f"{name} is a {type(given).__name__}; allowed are a Target and a Bound")
 
 
-def _module(spec: str, name: str) -> Any:
-    # As `python -m` does: what lies in the working directory can be named.
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def _from(spec: str, importing: Callable[[str], Any], name: str) -> Any:
     try:
-        return import_module(name)
-    except ImportError as error:
-        raise _invalid(spec, f"{name} cannot be imported: {error}") from None
+        return importing(name)
+    except CannotImport as error:
+        raise _invalid(spec, str(error)) from None
 
 
 def _invalid(spec: str, why: str) -> InvalidTarget:

@@ -18,6 +18,9 @@ Outcome = Literal["ok", "fail", "info"]
 """ok: it happened. fail: it certainly did not. info: no answer, so it may or may not have happened."""
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "fail", "info")
+Band = tuple[str, float, float]
+"""A fault: its name, from when it may have acted, and until when; inf: to the end."""
+
 _ROUNDED_S = 1e-6
 """Times that lie so close together may be the same: they were written with so many digits."""
 
@@ -116,11 +119,11 @@ class Operation:
 class History:
     """Operations in order of their start. Raises InvalidHistory where it has holes or overlaps.
 
-    faults: (name, from second, to second) of what was injected meanwhile, on the same clock.
+    faults: what was injected meanwhile, on the same clock.
     """
 
     operations: tuple[Operation, ...]
-    faults: tuple[tuple[str, float, float], ...] = ()
+    faults: tuple[Band, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(sorted(self.operations, key=_in_time)))

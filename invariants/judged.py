@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chaos_locust.errors import ChaosError
-from invariants.checkers.base import Checked, Checker
-from invariants.checkers.catalogue import CHECKERS, checker_named
+from invariants.checkers.base import Checked, Checker, checked_by
+from invariants.checkers.catalogue import CHECKERS, OWN, checker_named
 from invariants.history import History, InvalidHistory, read_history
 from invariants.jepsen import read_jepsen
 from invariants.options import defaults_of, parse_options
@@ -55,7 +55,7 @@ def exit_code(judged: Sequence[Judged]) -> int:
 def checkers_of(names: Sequence[str], options: Sequence[str]) -> list[Checker]:
     """options: `name=value`, for those that have an option of that name. Raises ChaosError."""
     if not names:
-        raise ChaosError(f"name what the history is to be judged by: --checker {', '.join(CHECKERS)}")
+        raise ChaosError(f"name what the history is to be judged by: --checker {', '.join([*CHECKERS, OWN])}")
     kinds = [checker_named(name) for name in names]
     made = []
     for name, kind, given in zip(names, kinds, parse_options(options, kinds), strict=True):
@@ -64,12 +64,15 @@ def checkers_of(names: Sequence[str], options: Sequence[str]) -> list[Checker]:
         ]
         if missing:
             raise ChaosError(f"{name} needs --option {missing[0]}=...")
-        made.append(_made(kind, given))
+        made.append(_made(name, kind, given))
     return made
 
 
-def _made(kind: type[Checker], given: Mapping[str, Any]) -> Checker:
-    return kind(**given)
+def _made(name: str, kind: type[Checker], given: Mapping[str, Any]) -> Checker:
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise ChaosError(f"{name} cannot be made: {error}") from None
 
 
 def read(path: Path, keyed: bool = False) -> History:
@@ -86,7 +89,7 @@ def judge(history: History, checkers: Sequence[Checker]) -> list[Judged]:
     judged = []
     for checker in checkers:
         try:
-            judged.append(Judged(checker.name, checker.check(history)))
+            judged.append(Judged(checker.name, checked_by(checker, history)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidHistory(
                 f"{checker.name} cannot judge this history: {type(error).__name__}: {error}; "

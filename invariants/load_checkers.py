@@ -5,98 +5,155 @@ An option is a field of the checker's class, without the unit in its name: `stal
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from chaos_locust.data import did_you_mean
 from chaos_locust.errors import InvalidPlan, Problem
-from chaos_locust.units import parse_duration, parse_share
+from chaos_locust.units import format_duration, format_share, parse_duration, parse_share
 from invariants.checkers.base import Checker
-from invariants.checkers.catalogue import checker_named
+from invariants.checkers.catalogue import OWN, UnknownChecker, checker_named, is_own
+from invariants.options import defaults_of
 
 SHARES = ("limit", "quantile")
-"""Options that are a share of one, such as 99%."""
+"""Options of ours that are a share of one, such as 99%."""
+
+ALL_IF_EMPTY = "kinds"
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
     """What a checker looks at in a load run.
 
-    kinds: of operations, empty: all. measures: it judges the target's speed or errors, which may be the load
-    generator's own trouble.
+    statement: what must hold. kinds: of operations, empty: all. measures: it judges the target's speed or
+    errors, which may be the load generator's own trouble.
     """
 
+    statement: str
     kinds: tuple[str, ...] = ()
     measures: bool = False
 
 
 CHECKERS: Mapping[str, Judges] = {
-    "bank": Judges(("read", "transfer")),
-    "cache-consistency": Judges(("read", "write")),
-    "circuit-breaker": Judges(("call",)),
-    "counter": Judges(("add", "take", "read")),
-    "delivery": Judges(("enqueue", "dequeue", "drain")),
-    "error-rate-limited": Judges(measures=True),
-    "latency-bounded": Judges(measures=True),
-    "linearizable": Judges(("read", "write", "cas", "add")),
-    "list-append": Judges(("txn",)),
-    "publication": Judges(("publish", "look")),
-    "run-once": Judges(("request", "executions")),
-    "session-guarantees": Judges(("read", "write")),
-    "set-full": Judges(("add", "read")),
-    "shared-map": Judges(("put", "delete", "get", "iterate")),
-    "total-queue": Judges(("enqueue", "dequeue", "drain")),
-    "transaction-atomicity": Judges(("transaction", "read")),
+    "bank": Judges("whatever is transferred, the balances add up to the total", ("read", "transfer")),
+    "cache-consistency": Judges(
+        "a read that began after a write was acknowledged does not give an older value", ("read", "write")
+    ),
+    "circuit-breaker": Judges(
+        "the breaker lets a call through within timeout and grace after its dependency is healthy", ("call",)
+    ),
+    "counter": Judges("a counter is what was added to it less what was taken", ("add", "take", "read")),
+    "delivery": Judges(
+        "each message comes once, and after those sent before it", ("enqueue", "dequeue", "drain")
+    ),
+    "error-rate-limited": Judges("no greater share than the limit fails or has no answer", measures=True),
+    "latency-bounded": Judges("the quantile of the times is within the limit", measures=True),
+    "linearizable": Judges(
+        "each operation on a key takes effect at one instant between its start and its answer",
+        ("read", "write", "cas", "add"),
+    ),
+    "list-append": Judges("transactions give what they would give one after another", ("txn",)),
+    "publication": Judges("who sees the flag sees the data that belong to it", ("publish", "look")),
+    "run-once": Judges("each task that was accepted is executed once", ("request", "executions")),
+    "session-guarantees": Judges(
+        "each session reads its own writes, and never goes back behind what it has read", ("read", "write")
+    ),
+    "set-full": Judges("an acknowledged element is in every read that starts later", ("add", "read")),
+    "shared-map": Judges(
+        "each entry is what was last put there, in iterations too", ("put", "delete", "get", "iterate")
+    ),
+    "total-queue": Judges(
+        "each accepted message comes out exactly once, and nothing else does", ("enqueue", "dequeue", "drain")
+    ),
+    "transaction-atomicity": Judges(
+        "readers see all of a transaction or nothing of it", ("transaction", "read")
+    ),
 }
 """Those that stay right when intervals are widened by what the clocks may be off, and whose operations users
 themselves can write down."""
 
 
+def judges(name: str) -> Judges:
+    """name: as `made` takes it. One that is not ours looks at all operations; its class says what for."""
+    return CHECKERS[name] if not is_own(name) else Judges(_first_sentence(_class_of(name)))
+
+
 def made(name: str, options: Mapping[str, Any]) -> Checker:
-    """The checker of that name with options as they are typed. Raises InvalidPlan with every problem."""
-    if name not in CHECKERS:
-        text = f"'{name}' is no checker of load runs; {did_you_mean(name.replace('_', '-'), CHECKERS)}"
-        raise InvalidPlan([Problem("", text)])
+    """The checker of that name, or that `module:Class`, with options as they are typed. Raises InvalidPlan
+    with every problem."""
+    if name not in CHECKERS and not is_own(name):
+        hint = did_you_mean(name.replace("_", "-"), [*CHECKERS, OWN])
+        raise InvalidPlan([Problem("", f"'{name}' is no checker of load runs; {hint}")])
     cls = _class_of(name)
-    hints, problems, values = get_type_hints(cls), list[Problem](), dict[str, Any]()
-    known = {_key(each.name): each for each in fields(cls) if each.init}
+    problems, values = list[Problem](), dict[str, Any]()
+    kinds = _kinds(name, cls)
+    known = {_key(option): option for option in defaults_of(cls)}
     for key, value in options.items():
         if key not in known:
             text = f"{name} has no option '{key}'; {did_you_mean(key, known) if known else 'it has none'}"
             problems.append(Problem("", text))
             continue
-        name_of = known[key].name
         try:
-            values[name_of] = _value(name_of, hints[name_of], value)
+            values[known[key]] = _value(known[key], kinds[known[key]], value, is_own(name))
         except ValueError as error:
             problems.append(Problem(key, str(error)))
-    for key, field in known.items():
-        if key not in options and field.default is MISSING and field.default_factory is MISSING:
-            problems.append(Problem(key, f"is missing; {name} needs it"))
+    for option, default in defaults_of(cls).items():
+        if default is MISSING and _key(option) not in options:
+            problems.append(Problem(_key(option), f"is missing; {name} needs it"))
     if problems:
         raise InvalidPlan(problems)
-    checker: Checker = cls(**values)
+    try:
+        checker: Checker = cls(**values)
+    except (TypeError, ValueError) as error:  # of somebody's own: it looks at its options itself
+        raise InvalidPlan([Problem("", f"{name} cannot be made: {error}")]) from None
     return checker
 
 
+def shown_options(name: str, checker: Checker) -> dict[str, str]:
+    """All options of it as a plan has them, those too that were not given."""
+    return {
+        _key(option): _shown(option, getattr(checker, option), is_own(name))
+        for option in defaults_of(type(checker))
+    }
+
+
 def _class_of(name: str) -> type[Any]:
+    """Raises InvalidPlan."""
     try:
         return checker_named(name)
     except ModuleNotFoundError as error:
         text = f"{name} needs {error.name}, which is not installed; pip install 'chaos-locust[invariants]'"
+    except UnknownChecker as error:
+        text = str(error)
+    raise InvalidPlan([Problem("", text)])
+
+
+def _kinds(name: str, cls: type[Any]) -> dict[str, Any]:
+    """The types of its options. Raises InvalidPlan."""
+    try:
+        return get_type_hints(cls)
+    except Exception as error:  # a name that only a type checker imports
+        text = f"{name} cannot be made: the types of its options cannot be read: {error}"
         raise InvalidPlan([Problem("", text)]) from None
+
+
+def _first_sentence(cls: type[Any]) -> str:
+    text = " ".join((cls.__doc__ or "").split())
+    generated = is_dataclass(cls) and text.startswith(f"{cls.__name__}(")
+    return "" if generated else text.partition(". ")[0].removesuffix(".")
 
 
 def _key(field: str) -> str:
     return field.removesuffix("_s")
 
 
-def _value(field: str, kind: Any, value: Any) -> Any:
+def _value(field: str, kind: Any, value: Any, own: bool) -> Any:
     """Raises ValueError that says what is allowed."""
     if field.endswith("_s"):
         return parse_duration(value)
-    if field in SHARES:
+    if field in SHARES and not own:
         return parse_share(value)
     if get_origin(kind) is Literal:
         return _one_of(value, get_args(kind))
@@ -113,7 +170,19 @@ def _value(field: str, kind: Any, value: Any) -> Any:
             raise ValueError(
                 f"'{value}' is not allowed; give {'a whole number' if kind is int else 'a number'}"
             )
+    if kind is str and not isinstance(value, str):
+        raise ValueError(f"'{value}' is not allowed; give text")
     return value
+
+
+def _shown(field: str, value: Any, own: bool) -> str:
+    if field.endswith("_s") and isinstance(value, int | float):
+        return format_duration(value)
+    if field in SHARES and not own:
+        return format_share(value)
+    if isinstance(value, tuple | frozenset):
+        return ", ".join(sorted(map(str, value))) or ("all" if field == ALL_IF_EMPTY else "none")
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:

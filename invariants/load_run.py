@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -17,13 +18,13 @@ from chaos_locust.judge.series import Series
 from chaos_locust.judge.trust import judge_trust
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.grammar import parse_objective
-from chaos_locust.plan.invariants import Invariant
+from chaos_locust.plan.invariants import Invariant, PlannedInvariant
 from chaos_locust.plan.model import Plan
 from chaos_locust.units import format_duration
-from invariants.checkers.base import Checked, Checker, Violation
+from invariants.checkers.base import Checked, Checker, Violation, checked_by
 from invariants.checkers.rates import LatencyBounded
-from invariants.history import History, InvalidHistory, Operation, read_history
-from invariants.load_checkers import CHECKERS, made
+from invariants.history import Band, History, InvalidHistory, Operation, read_history
+from invariants.load_checkers import judges, made, shown_options
 
 SOURCE = "invariants"
 SHOWN_VIOLATIONS = 2
@@ -41,6 +42,19 @@ def problems(plan: Plan) -> list[Problem]:
     return found
 
 
+def planned(plan: Plan) -> list[PlannedInvariant]:
+    """What `problems` has nothing against, with all its options."""
+    found = []
+    for invariant in plan.invariants:
+        try:
+            checker, entry = made(invariant.check, invariant.options), judges(invariant.check)
+        except InvalidPlan:
+            continue
+        options = shown_options(invariant.check, checker)
+        found.append(PlannedInvariant(invariant, entry.statement, entry.kinds, options))
+    return found
+
+
 def findings(plan: Plan, recording: Recording) -> list[Finding]:
     """One for each invariant. What cannot be judged is INCONCLUSIVE and says why."""
     course = course_of(plan, recording)
@@ -55,7 +69,10 @@ def findings(plan: Plan, recording: Recording) -> list[Finding]:
 
 
 def _judge(invariant: Invariant, history: History, recording: Recording, course: Course) -> Finding:
-    entry = CHECKERS[invariant.check]
+    try:
+        checker, entry = made(invariant.check, invariant.options), judges(invariant.check)
+    except InvalidPlan as error:  # it was there when the run began
+        return _finding(invariant, Outcome.INCONCLUSIVE, "; ".join(map(str, error.problems)))
     kinds, keys, run = entry.kinds, invariant.keys, course.run
 
     def wanted(op: Operation) -> bool:
@@ -70,9 +87,8 @@ def _judge(invariant: Invariant, history: History, recording: Recording, course:
         reason = "users wrote down no operation that it looks at"
         reason += f" ({', '.join(kinds)})" if kinds else ""
         return _finding(invariant, Outcome.INCONCLUSIVE, reason)
-    checker = made(invariant.check, invariant.options)
     try:
-        checked = checker.check(part)
+        checked = checked_by(checker, part)
     except Exception as error:  # operations that are not what the checker expects, whatever comes of it
         reason = f"{count} that it cannot judge: {type(error).__name__}: {error}"
         return _finding(invariant, Outcome.INCONCLUSIVE, reason, part)
@@ -92,6 +108,7 @@ def _violated(invariant: Invariant, checked: Checked, part: History, doubts: Seq
     shown = "; ".join(_told(violation, part) for violation in checked.violations[:SHOWN_VIOLATIONS])
     if len(checked.violations) > SHOWN_VIOLATIONS:
         shown += f"; and {len(checked.violations) - SHOWN_VIOLATIONS:,} more violations"
+        shown += _counted(checked.violations, part)
     operations = [op for violation in checked.violations for op in violation.operations]
     if doubts:
         reason = f"{'; '.join(doubts)}, which may be why it was seen that {shown}"
@@ -111,16 +128,36 @@ def _told(violation: Violation, history: History) -> str:
     return f"{title} [{'; '.join(named)}]{_meanwhile(violation.operations, history)}"
 
 
+def _counted(violations: Sequence[Violation], history: History) -> str:
+    """In how many of them each fault acted."""
+    counts = Counter(name for each in violations for name, _, _ in _acted(each.operations, history))
+    told = [f"{name} acted in {count:,}" for name, count in counts.items()]
+    return f" (of all {len(violations):,}, {', '.join(told)})" if told else ""
+
+
 def _meanwhile(operations: Sequence[Operation], history: History) -> str:
-    """Which faults acted at the time of these operations."""
+    """Which faults acted at the time of these operations, and which ones only between them."""
     if not history.faults or not operations:
         return ""
-    from_s, to_s = _stretch(operations)
-    acted = [band for band in history.faults if band[1] <= to_s and band[2] >= from_s]
-    bands = ", ".join(
-        f"{name} {_span(since_s, until_s)}" for name, since_s, until_s in acted or history.faults
-    )
-    return f", while {bands} acted" if acted else f", while no fault acted ({bands} at other times)"
+    at, (from_s, to_s) = _acted(operations, history), _stretch(operations)
+    between = [band for band in history.faults if _meet(band, from_s, to_s) and band not in at]
+    told = f", while {_named(at)} acted" if at else ""
+    told += f", {_named(between)} acted in between" if between else ""
+    return told or f", while no fault acted ({_named(history.faults)} at other times)"
+
+
+def _acted(operations: Sequence[Operation], history: History) -> list[Band]:
+    """The faults that acted at the time of one of these operations."""
+    spans = [_stretch([op]) for op in operations]
+    return [band for band in history.faults if any(_meet(band, *span) for span in spans)]
+
+
+def _meet(band: Band, from_s: float, to_s: float) -> bool:
+    return band[1] <= to_s and band[2] >= from_s
+
+
+def _named(bands: Sequence[Band]) -> str:
+    return ", ".join(f"{name} {_span(since_s, until_s)}" for name, since_s, until_s in bands)
 
 
 def _stretch(operations: Sequence[Operation]) -> tuple[float, float]:
@@ -133,7 +170,7 @@ def _span(since_s: float, until_s: float) -> str:
     return f"from {since_s:.1f} s" if math.isinf(until_s) else f"{since_s:.1f}-{until_s:.1f} s"
 
 
-def _bands(course: Course) -> tuple[tuple[str, float, float], ...]:
+def _bands(course: Course) -> tuple[Band, ...]:
     """From when each fault may have acted until it was surely over."""
     bands = []
     for name, fault in course.faults.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from chaos_locust.errors import ChaosError
@@ -19,8 +19,8 @@ class InvalidOption(ChaosError):
 
 def defaults_of(made: type) -> dict[str, Any]:
     """The options of a machine or a checker with their defaults; MISSING: it has none."""
-    found = {}
-    for each in fields(made):
+    found: dict[str, Any] = {}
+    for each in fields(made) if is_dataclass(made) else ():
         if each.name not in _MACHINES_OWN and each.init:
             given = each.default_factory() if each.default_factory is not MISSING else each.default
             found[each.name] = given

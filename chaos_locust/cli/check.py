@@ -23,12 +23,12 @@ def check(
 ) -> None:
     """Show every problem of a plan, its steps and faults with their times, and what they would touch."""
     from chaos_locust.backends.preflight import preflight
-    from chaos_locust.companions import companion_problems
+    from chaos_locust.companions import companion_problems, planned_invariants
     from chaos_locust.leases.claims import refuse_taken
 
     document = load_plan(plan, os.environ)
     checked = check_plan(document)
-    typer.echo(render_checked(document, checked))
+    typer.echo(render_checked(document, checked, planned_invariants(document)))
     if problems := (*checked.problems, *companion_problems(document)):
         raise InvalidPlan(problems)
     if not offline:

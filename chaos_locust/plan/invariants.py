@@ -37,6 +37,17 @@ class Invariant:
         return f"{self.check} ({', '.join(shown)})" if given else self.check
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedInvariant:
+    """statement: what must hold, empty when its checker does not say. kinds: of the operations that are
+    looked at, empty: all. options: every one of the checker, as a plan has them."""
+
+    invariant: Invariant
+    statement: str
+    kinds: tuple[str, ...]
+    options: Mapping[str, str]
+
+
 class InvariantItem(Data):
     """What every checker takes; the others are options of the one that is named."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
 
 from rich.console import Console
@@ -9,13 +10,16 @@ from rich.table import Table
 
 from chaos_locust.plan.check import Checked, PlannedFault
 from chaos_locust.plan.decidable import PlannedObjective
+from chaos_locust.plan.invariants import PlannedInvariant
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.objectives import RecoveryObjective
 from chaos_locust.plan.parts import Target
 
 
-def render_checked(plan: Plan, checked: Checked, width: int = 100) -> str:
-    """Tables in plain text: steps, faults, objectives; then the warnings, one line each."""
+def render_checked(
+    plan: Plan, checked: Checked, invariants: Sequence[PlannedInvariant] = (), width: int = 100
+) -> str:
+    """Tables in plain text: steps, faults, objectives, invariants; then the warnings, one line each."""
     console = Console(file=StringIO(), width=width, no_color=True, highlight=False)
     console.print(
         f"{plan.name}\nload on {plan.host or 'the host given by --host'}, seed {plan.seed}", markup=False
@@ -31,12 +35,15 @@ def render_checked(plan: Plan, checked: Checked, width: int = 100) -> str:
             name = phase.label.replace("_", "-")
             steps.add_row(name, f"{phase.starts_s:g} s", f"{phase.ends_s:g} s{about}", "")
     faults = _table("fault", "kind", "from", "to", "touches", "undone by")
-    for planned in checked.faults:
-        faults.add_row(*_fault_row(plan, planned))
+    for fault in checked.faults:
+        faults.add_row(*_fault_row(plan, fault))
     objectives = _table("objective", "samples", "needed", "can be decided")
     for row in checked.objectives:
         objectives.add_row(*_objective_row(row))
-    for table in (steps, faults, objectives):
+    judged = _table("invariant", "must hold", "looks at", "options")
+    for planned in invariants:
+        judged.add_row(*_invariant_row(planned))
+    for table in (steps, faults, objectives, judged):
         if table.row_count:
             console.print()
             console.print(table)
@@ -91,3 +98,12 @@ def _objective_row(row: PlannedObjective) -> list[str]:
         str(row.needed),
         f"{verdict}: {row.reason}" if row.reason else verdict,
     ]
+
+
+def _invariant_row(row: PlannedInvariant) -> list[str]:
+    invariant = row.invariant
+    options = [f"{name} {value}" for name, value in row.options.items()]
+    options += [f"severity {invariant.severity}"] if invariant.severity != "error" else []
+    looked_at = ", ".join(row.kinds) or "all operations"
+    looked_at += f" on {invariant.keys}" if invariant.keys is not None else ""
+    return [invariant.check, row.statement, looked_at, ", ".join(options)]

@@ -46,3 +46,13 @@ class Checker(Protocol):
     def name(self) -> str: ...
 
     def check(self, history: History) -> Checked: ...
+
+
+def checked_by(checker: Checker, history: History) -> Checked:
+    """What it says. Raises TypeError where that is nothing a checker says, and what the checker raises."""
+    checked: object = checker.check(history)
+    if not isinstance(checked, Checked):
+        raise TypeError(f"its check gave a {type(checked).__name__}, not a Checked")
+    if wrong := [each for each in checked.violations if not isinstance(each, Violation)]:
+        raise TypeError(f"one of its violations is a {type(wrong[0]).__name__}, not a Violation")
+    return checked

@@ -7,6 +7,7 @@ from importlib import import_module
 from chaos_locust.data import did_you_mean
 from chaos_locust.errors import ChaosError
 from invariants.checkers.base import Checker
+from invariants.imported import CannotImport, imported
 
 CHECKERS = {
     "admission": "answers:Admission",
@@ -37,14 +38,40 @@ CHECKERS = {
 """Name -> file and class in `invariants.checkers`."""
 
 
+OWN = "module:Class"
+"""How a checker is named that is not ours."""
+
+
 class UnknownChecker(ChaosError):
     """There is no checker of that name."""
 
 
+def is_own(name: str) -> bool:
+    """Whether it names a checker of somebody's own."""
+    return ":" in name
+
+
 def checker_named(name: str) -> type[Checker]:
-    """A dataclass, whose fields are its options. Raises UnknownChecker, which names those that there are."""
+    """A class; if it is a dataclass its fields are its options. name: one of CHECKERS, or `module:Class` for
+    any other. Raises UnknownChecker, which names those that there are."""
+    if is_own(name):
+        return _own(name)
     if name not in CHECKERS:
-        raise UnknownChecker(f"there is no checker '{name}'; {did_you_mean(name, CHECKERS)}")
+        raise UnknownChecker(f"there is no checker '{name}'; {did_you_mean(name, [*CHECKERS, OWN])}")
     module, _, made = CHECKERS[name].partition(":")
     found: type[Checker] = getattr(import_module(f"invariants.checkers.{module}"), made)
+    return found
+
+
+def _own(name: str) -> type[Checker]:
+    try:
+        found = imported(name)
+    except CannotImport as error:
+        raise UnknownChecker(f"there is no checker '{name}': {error}") from None
+    missing = [each for each in ("name", "check") if not hasattr(found, each)]
+    if not isinstance(found, type) or missing:
+        shown = f"it has no {missing[0]}" if missing else f"it is a {type(found).__name__}"
+        raise UnknownChecker(
+            f"'{name}' is no checker, which is a class with name and check(history); {shown}"
+        )
     return found

@@ -92,6 +92,35 @@ def test_a_fault_at_another_time_is_told_as_that(tmp_path: Path) -> None:
     assert "while no fault acted (slow-db 50.0-55.1 s at other times)" in found.reason
 
 
+def fault(name: str, from_s: float, to_s: float) -> list[FaultEvent]:
+    return [
+        FaultEvent(at_s, name, state)  # type: ignore[arg-type]
+        for at_s, state in ((from_s, "asked"), (from_s, "active"), (to_s, "revert_asked"), (to_s, "reverted"))
+    ]
+
+
+def test_a_fault_between_the_operations_is_not_one_that_acted_on_them(tmp_path: Path) -> None:
+    given = plan("set-full", faults=[SLOW_DB, SLOW_DB | {"name": "no-db", "at": "40s"}])
+    events = [*fault("slow-db", 9, 12), *fault("no-db", 20, 25)]
+    added = operation("a.0", "add", 1, at=(10, 11))
+    missed = operation("b.0", "read", result=[], at=(30, 31))
+    found = judged(tmp_path, given, added, missed, events=events)
+    assert found.outcome is Outcome.DEVIATED
+    assert "while slow-db 9.0-12.0 s acted, no-db 20.0-25.0 s acted in between" in found.reason
+    between = judged(tmp_path, given, added, missed, events=events[4:])
+    assert "], no-db 20.0-25.0 s acted in between" in between.reason
+
+
+def test_of_many_violations_it_is_counted_in_which_each_fault_acted(tmp_path: Path) -> None:
+    """Two of the four elements were added while it acted."""
+    adds = [operation(f"a.{n}", "add", n, at=(at_s, at_s + 1)) for n, at_s in enumerate((5, 10, 21, 22))]
+    missed = operation("b.0", "read", result=[], at=(30, 31))
+    found = judged(tmp_path, plan("set-full"), *adds, missed, events=ACTED)
+    assert "and 2 more violations (of all 4, slow-db acted in 2)" in found.reason
+    quiet = judged(tmp_path, plan("set-full"), *adds, missed)
+    assert "acted" not in quiet.reason
+
+
 def test_a_warning_stays_one(tmp_path: Path) -> None:
     given = plan({"check": "cache-consistency", "stale": "1s", "severity": "warn"})
     found = judged(tmp_path, given, WRITE, OVERWRITE, STALE)
