@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from invariants.checkers.counter import Counter
-from invariants.machine import Machine, rule
+from invariants.machine import Machine, NoAnswer, Refused, TargetDown, rule
 
 
 @dataclass
@@ -62,8 +62,13 @@ class StockIsNeverOversold(CountersAreExact):
     def start(self) -> None:
         super().start()
         client = self.connect()
-        client.add(self.stock)
-        self.disconnect(client)
+        try:
+            client.add(self.stock)
+        except (NoAnswer, Refused) as error:
+            self.end()
+            raise TargetDown(f"the stock could not be put there: {error}") from None
+        finally:
+            self.disconnect(client)
 
     @rule(weight=6, value=st.integers(1, 2))
     def take(self, client: Any, value: int) -> None:
