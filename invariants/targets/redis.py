@@ -8,6 +8,7 @@ from typing import ClassVar
 from uuid import uuid4
 
 from invariants.bindings import Bound
+from invariants.targets import redis_concurrency
 from invariants.targets.redis_client import RedisClient, RedisTarget
 
 # A value that is not there is the empty text, which no number is.
@@ -141,4 +142,5 @@ def bindings(url: str) -> Mapping[str, Bound]:
         "elements_never_disappear": Bound(RedisElements(url), concurrency=4),
         "cache_stays_consistent": Bound(RedisCache(url), concurrency=4),
         "sessions_are_consistent": Bound(RedisRegisters(url), concurrency=4),
+        **redis_concurrency.bindings(url),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from invariants.bindings import Bound
 from invariants.machine import Refused
+from invariants.targets import sql_concurrency
 from invariants.targets.sql_client import Level, SqlClient, SqlTarget
 
 if TYPE_CHECKING:
@@ -226,4 +227,5 @@ def bindings(url: str) -> Mapping[str, Bound]:
         "money_is_conserved": Bound(SqlBank(url), concurrency=4),
         "sessions_are_consistent": Bound(SqlRegisters(url), concurrency=4),
         "transactions_are_serializable": Bound(SqlLists(url), concurrency=4),
+        **sql_concurrency.bindings(url),
     }

@@ -23,7 +23,11 @@ from invariants.targets.sql_client import SqlTarget
 from tests.servers.postgres import PostgresServer, running_postgres
 
 SEEDS = range(10)
-NAMES = list(sql.bindings("postgresql://nobody@127.0.0.1/none"))
+NAMES = [
+    name
+    for name, bound in sql.bindings("postgresql://nobody@127.0.0.1/none").items()
+    if type(bound.target).__module__ == sql.__name__
+]
 TWINS: list[tuple[str, type[SqlTarget]]] = [
     ("transactions_are_atomic", sql_twins.AutocommitTransactions),
     ("registers_are_linearizable", sql_twins.UnlockedRegisters),
