@@ -51,7 +51,7 @@ def test_one_part_that_fails_is_enough_to_know() -> None:
         ("lowest", "'lowest' is no condition"),
         ("lowest => 2", "is no condition"),
         ("lowest >= __import__('os')", "is neither JSON nor params.NAME"),
-        ("a == 1 and", "is no condition"),
+        ("a == 1 and", "is neither JSON"),
     ],
 )
 def test_what_is_no_condition(text: str, complaint: str) -> None:
