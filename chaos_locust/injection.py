@@ -62,6 +62,7 @@ class Injection:
         self._states: list[tuple[str, str]] = []  # (state, detail), in order
         self._ending_epoch_s: float | None = None  # when its end was asked for
         self._told = threading.Condition()
+        self._acts = False
 
     def __enter__(self) -> Self:
         """Returns when the fault is confirmed. Raises PreflightFailed, LeaseError or BackendError."""
@@ -81,13 +82,17 @@ class Injection:
         except BaseException:
             self._end()
             raise
+        self._acts = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Returns when it is undone. Raises DirtyTarget when it could not be, and BackendError when it had
-        ended before the block did."""
+        """Returns when it is undone; at once where nothing was injected. Raises DirtyTarget when it could not
+        be, and BackendError when it had ended before the block did."""
+        if not self._acts:
+            return
+        self._acts = False
         left_epoch_s, lost = time.time(), self._last() == _LOST
         self._end()
         early = self._ending_epoch_s is not None and self._ending_epoch_s < left_epoch_s

@@ -128,6 +128,31 @@ def test_what_cannot_be_injected_is_an_error_and_leaves_nothing(
     assert start == ["started"]
 
 
+def test_to_leave_what_was_never_entered_is_harmless(
+    embedded: ProxyServer, upstream: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand, as a test's `finally` does it, whatever became of `__enter__`."""
+    nowhere = chaos_locust.inject("down", target="web", targets=TARGETS, proxy_api=embedded.url)
+    nowhere.__exit__(None, None, None)
+    with pytest.raises(PreflightFailed):
+        nowhere.__enter__()
+    nowhere.__exit__(None, None, None)
+
+    embedded.make("web", upstream)
+    injection = chaos_locust.inject("down", target="web", targets=TARGETS, proxy_api=embedded.url)
+    injection.__enter__()
+    assert not embedded.all_enabled()
+    for _ in range(2):
+        injection.__exit__(None, None, None)
+        assert embedded.all_enabled()
+
+    refused = chaos_locust.inject("down", target="web", targets=TARGETS, proxy_api=embedded.url)
+    injection_start(monkeypatch, embedded.kill)
+    with pytest.raises(BackendError):
+        refused.__enter__()
+    refused.__exit__(None, None, None)
+
+
 def injection_start(monkeypatch: pytest.MonkeyPatch, then: Any) -> list[str]:
     from chaos_locust.leases.client import Guardian
 
