@@ -95,36 +95,32 @@ class Auditor:
         outcome = judge(check, self._measurement(check.measure), parameters)
         if outcome.answer != "held":
             return outcome
-        unseen = self._unseen_on_bad(check, parameters)
+        unseen = unseen_on_bad(check, self._measurement_on_bad(check.measure), parameters)
         if not unseen:
             return outcome
         text = f"not believed: on a target that is bad on purpose the measure did not see it: {unseen}"
         return replace(outcome, answer="not_known", text=text)
 
-    def _unseen_on_bad(self, check: Check, parameters: Mapping[str, Any]) -> str:
-        """The parts of the condition that do not fail where all of them must; empty: none."""
-        control = self._measurement_on_bad(check.measure)
-        if control.status != "ok":
-            return f"{control.status}: {control.reason}"
-        try:
-            failing = check.condition.failing(control.value, parameters)
-        except NotKnown as error:
-            return str(error)
-        unseen = [term for term in check.condition.terms if term not in failing]
-        return "; ".join(f"{term.field} is {control.value.get(term.field)!r}" for term in unseen)
+    def measure(self, name: str) -> Measurement:
+        """Taken anew."""
+        measure = measures()[name]()
+        return self._forbidden(measure) or self._take(measure, self._target)
+
+    def measure_on_bad(self, name: str) -> Measurement:
+        """The positive control: the same on a target of ours that is bad on purpose."""
+        measure = measures()[name]()
+        with measure.bad() as target:
+            return self._take(measure, target)
 
     def _measurement(self, name: str) -> Measurement:
         if name not in self._taken:
             self._progress(name)
-            measure = measures()[name]()
-            self._taken[name] = self._forbidden(measure) or self._take(measure, self._target)
+            self._taken[name] = self.measure(name)
         return self._taken[name]
 
     def _measurement_on_bad(self, name: str) -> Measurement:
         if name not in self._on_bad:
-            measure = measures()[name]()
-            with measure.bad() as target:
-                self._on_bad[name] = self._take(measure, target)
+            self._on_bad[name] = self.measure_on_bad(name)
         return self._on_bad[name]
 
     def _forbidden(self, measure: Measure) -> Measurement | None:
@@ -169,3 +165,16 @@ class Auditor:
         return Measurement(
             measure.name, status, {}, (), reason, self._times.now().isoformat(timespec="milliseconds"), 0.0
         )
+
+
+def unseen_on_bad(check: Check, control: Measurement, parameters: Mapping[str, Any]) -> str:
+    """Of a positive control, the parts of the condition that do not fail where all of them must; empty:
+    none."""
+    if control.status != "ok":
+        return f"{control.status}: {control.reason}"
+    try:
+        failing = check.condition.failing(control.value, parameters)
+    except NotKnown as error:
+        return str(error)
+    unseen = [term for term in check.condition.terms if term not in failing]
+    return "; ".join(f"{term.field} is {control.value.get(term.field)!r}" for term in unseen)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from compliance.measures.bad import BadHandler, bad_service
 from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.tls_hello import HANDSHAKE, agreed_suite, client_hello
 from compliance.site import Site, Unreachable
 from compliance.target import Http, Target
 
@@ -24,7 +25,7 @@ VERSIONS = {
     1.2: ssl.TLSVersion.TLSv1_2,
     1.3: ssl.TLSVersion.TLSv1_3,
 }
-WEAK_CIPHERS = "eNULL:NULL:RC4:3DES:DES:EXPORT:IDEA:SEED:aNULL:@SECLEVEL=0"
+HELLO_BYTES = 512  # as much of an answer as holds the server's choice
 
 
 class TlsVersions(Measure):
@@ -47,7 +48,7 @@ class TlsVersions(Measure):
         accepted = [version for version in VERSIONS if _agrees(site, host, port, version)]
         if not accepted:
             raise Unreachable(f"{host}:{port} agrees on no version of TLS from 1.0 to 1.3")
-        weak = _agrees(site, host, port, 1.2, WEAK_CIPHERS)
+        weak = _takes_broken_ciphers(site, host, port)
         return {"lowest": accepted[0], "highest": accepted[-1], "accepts_weak_ciphers": weak}
 
     @contextmanager
@@ -106,6 +107,8 @@ class PlainHttp(Measure):
         try:
             answer = site.request("GET", "/", url=plain)
         except Unreachable:
+            host, port, _ = _address(site)
+            _connect(host, port, site).close()  # with all of it down, silence proves nothing
             return {"is_answered": False}
         to = answer.headers.get("Location", "")
         return {"is_answered": not (answer.is_redirect and to.startswith("https:"))}
@@ -131,17 +134,14 @@ def _connect(host: str, port: int, site: Site) -> socket.socket:
         raise Unreachable(f"{host}:{port}: {error}") from None
 
 
-def _agrees(site: Site, host: str, port: int, version: float, ciphers: str = "ALL:@SECLEVEL=0") -> bool:
+def _agrees(site: Site, host: str, port: int, version: float) -> bool:
     """Whether a client that knows this version only can connect."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is asked for
         context.minimum_version = context.maximum_version = VERSIONS[version]
-    try:
-        context.set_ciphers(ciphers)
-    except ssl.SSLError:
-        return False  # our own library has none of them left
+    context.set_ciphers("ALL:@SECLEVEL=0")
     with _connect(host, port, site) as plain:
         try:
             with context.wrap_socket(plain, server_hostname=host) as link:
@@ -152,6 +152,25 @@ def _agrees(site: Site, host: str, port: int, version: float, ciphers: str = "AL
             return False
         except OSError as error:
             raise Unreachable(f"{host}:{port}: {error}") from None
+
+
+def _takes_broken_ciphers(site: Site, host: str, port: int) -> bool:
+    with _connect(host, port, site) as link:
+        answer = b""
+        try:
+            link.sendall(client_hello(host))
+            while len(answer) < HELLO_BYTES and (more := link.recv(HELLO_BYTES)):
+                answer += more
+                if answer[0] != HANDSHAKE or agreed_suite(answer) is not None:
+                    break
+        except ConnectionError:
+            pass  # hanging up is a refusal as well
+        except OSError as error:
+            raise Unreachable(f"{host}:{port}: {error}") from None
+    suite = agreed_suite(answer)
+    said = f"took the broken cipher suite 0x{suite:04X}" if suite is not None else "took no broken cipher"
+    site.note(f"{host}:{port} {said}")
+    return suite is not None
 
 
 def _shown_certificate(site: Site, host: str, port: int) -> bytes:
