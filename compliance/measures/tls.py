@@ -168,8 +168,7 @@ def _takes_broken_ciphers(site: Site, host: str, port: int) -> bool:
         except OSError as error:
             raise Unreachable(f"{host}:{port}: {error}") from None
     suite = agreed_suite(answer)
-    said = f"took the broken cipher suite 0x{suite:04X}" if suite is not None else "took no broken cipher"
-    site.note(f"{host}:{port} {said}")
+    site.note(f"{host}:{port} took {'no broken cipher' if suite is None else f'the cipher 0x{suite:04X}'}")
     return suite is not None
 
 
@@ -234,11 +233,9 @@ def _bad_tls(folder: Path) -> ssl.SSLContext:
         .not_valid_after(today - timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    pem = serialization.Encoding.PEM
-    (folder / "pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
-    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + certificate.public_bytes(pem)
+    (folder / "pem").write_bytes(written)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
