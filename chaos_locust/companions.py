@@ -1,8 +1,8 @@
 """Findings of companions (invariants, compliance, anybody's) that enter a verdict.
 
-The invariants of a plan are judged by `invariants.load_run`. Any other companion is an entry point in the
-group `chaos_locust.findings`: a callable that takes the plan and the recording and returns findings, with its
-own name as their `source`.
+The invariants of a plan are judged by `invariants.load_run`, its controls by `compliance.load_run`. Any
+other companion is an entry point in the group `chaos_locust.findings`: a callable that takes the plan and
+the recording and returns findings, with its own name as their `source`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ GROUP = "chaos_locust.findings"
 
 def companion_problems(plan: Plan) -> list[Problem]:
     """What is wrong with the keys of the plan that companions read."""
-    if not plan.invariants:
-        return []
-    from invariants.load_run import problems
+    found: list[Problem] = []
+    if plan.invariants:
+        from invariants.load_run import problems as of_invariants
 
-    return problems(plan)
+        found += of_invariants(plan)
+    if plan.compliance:
+        from compliance.load_run import problems as of_compliance
+
+        found += of_compliance(plan)
+    return found
 
 
 def planned_invariants(plan: Plan) -> list[PlannedInvariant]:
@@ -44,6 +49,10 @@ def companion_findings(plan: Plan, recording: Recording) -> Sequence[Finding]:
         from invariants.load_run import findings as judged
 
         findings += judged(plan, recording)
+    if plan.compliance:
+        from compliance.load_run import findings as asserted
+
+        findings += asserted(plan, recording)
     for entry_point in entry_points(group=GROUP):
         try:
             findings += entry_point.load()(plan, recording)

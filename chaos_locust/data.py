@@ -158,6 +158,11 @@ def from_mapping(cls: type[D], value: object, **given: Any) -> D:
     return cls(**{**value, **given})
 
 
+def nested_in(cls: type[Data]) -> BeforeValidator:
+    """For a field that holds one of these, or None: what is wrong in it keeps its place in the whole."""
+    return nested(lambda value: None if value is None else from_mapping(cls, value))
+
+
 def check_mapping(value: object, allowed: Iterable[str]) -> None:
     """Raises InvalidPlan unless `value` is a mapping whose keys are text."""
     if not isinstance(value, Mapping):

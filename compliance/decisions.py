@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chaos_locust.data import Data
+from chaos_locust.data import Data, nested_in
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
 from chaos_locust.plan.documents import load_yaml, parse
 
@@ -53,10 +53,10 @@ class Item(Data):
 
 
 class Document(Data):
-    attestations: tuple[Item, ...] = ()
-    exclusions: tuple[Item, ...] = ()
-    waivers: tuple[Item, ...] = ()
-    plans: tuple[Item, ...] = ()
+    attestations: tuple[Annotated[Item, nested_in(Item)], ...] = ()
+    exclusions: tuple[Annotated[Item, nested_in(Item)], ...] = ()
+    waivers: tuple[Annotated[Item, nested_in(Item)], ...] = ()
+    plans: tuple[Annotated[Item, nested_in(Item)], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

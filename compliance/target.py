@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chaos_locust.data import Data, PositiveSeconds
+from chaos_locust.data import Data, PositiveSeconds, nested_in
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.plan.documents import load_yaml, parse
 
@@ -35,7 +35,7 @@ class Http(Data):
     ca: Path | None = None
     plain: str | None = Field(default=None, pattern=_URL)
     openapi: str | None = Field(default=None, pattern="^/")
-    routes: tuple[Exchange, ...] = ()
+    routes: tuple[Annotated[Exchange, nested_in(Exchange)], ...] = ()
     public: tuple[str, ...] = ()
     timeout_s: PositiveSeconds = Field(default=10.0, alias="timeout")
 
@@ -46,8 +46,8 @@ class Login(Exchange):
 
     method: Method = "POST"
     token: str = "access_token"
-    logout: Exchange | None = None
-    change_password: Exchange | None = None
+    logout: Annotated[Exchange | None, nested_in(Exchange)] = None
+    change_password: Annotated[Exchange | None, nested_in(Exchange)] = None
 
 
 class Account(Data):
@@ -60,7 +60,7 @@ class Owned(Data):
     """Something that belongs to its user. create: a request that makes one; id: where its answer's JSON has
     the id; read: the path of it, with `{id}`."""
 
-    create: Exchange
+    create: Annotated[Exchange, nested_in(Exchange)]
     id: str = "id"
     read: str = Field(pattern=r"^/.*\{id\}")
 
@@ -149,21 +149,21 @@ class Target(Data):
     """canary: an account that measures may lock out or change, when that is allowed."""
 
     name: str = Field(min_length=1)
-    http: Http | None = None
-    login: Login | None = None
-    accounts: tuple[Account, ...] = ()
-    canary: Account | None = None
-    owned: Owned | None = None
-    privileged: tuple[Privileged, ...] = ()
-    audit_log: AuditLog | None = None
-    metrics: Metrics | None = None
-    postgres: Postgres | None = None
-    redis: Redis | None = None
-    backups: Backups | None = None
-    network: Network | None = None
-    dependencies: Dependencies | None = None
-    kubernetes: Kubernetes | None = None
-    logs: Logs | None = None
+    http: Annotated[Http | None, nested_in(Http)] = None
+    login: Annotated[Login | None, nested_in(Login)] = None
+    accounts: tuple[Annotated[Account, nested_in(Account)], ...] = ()
+    canary: Annotated[Account | None, nested_in(Account)] = None
+    owned: Annotated[Owned | None, nested_in(Owned)] = None
+    privileged: tuple[Annotated[Privileged, nested_in(Privileged)], ...] = ()
+    audit_log: Annotated[AuditLog | None, nested_in(AuditLog)] = None
+    metrics: Annotated[Metrics | None, nested_in(Metrics)] = None
+    postgres: Annotated[Postgres | None, nested_in(Postgres)] = None
+    redis: Annotated[Redis | None, nested_in(Redis)] = None
+    backups: Annotated[Backups | None, nested_in(Backups)] = None
+    network: Annotated[Network | None, nested_in(Network)] = None
+    dependencies: Annotated[Dependencies | None, nested_in(Dependencies)] = None
+    kubernetes: Annotated[Kubernetes | None, nested_in(Kubernetes)] = None
+    logs: Annotated[Logs | None, nested_in(Logs)] = None
 
     def account(self, role: str) -> Account | None:
         """The first of that role."""

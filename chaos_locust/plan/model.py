@@ -20,11 +20,12 @@ from pydantic import (
     field_validator,
 )
 
-from chaos_locust.data import Data, PositiveSeconds, Seconds, did_you_mean, nested
+from chaos_locust.data import Data, PositiveSeconds, Seconds, did_you_mean, nested, nested_in
 from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 from chaos_locust.plan.allow import read_allowed, read_url
+from chaos_locust.plan.compliance import AssertedControls
 from chaos_locust.plan.conditions import condition_problems
 from chaos_locust.plan.fault_macros import FAULT_MACROS, Placed, expand_faults
 from chaos_locust.plan.grammar import parse_abort, parse_steady_state
@@ -150,6 +151,7 @@ class Plan(Data):
     slo: Annotated[str, BeforeValidator(_read_slo)] | None = None
     objectives: tuple[ObjectiveField, ...] = Field(default=(), validate_default=True)
     invariants: tuple[InvariantField, ...] = ()
+    compliance: Annotated[AssertedControls | None, nested_in(AssertedControls)] = None
     abort: tuple[AbortField, ...] = ()
     _places: tuple[str, ...] = ()
 
