@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chaos_locust.demo.serve import serve
-from chaos_locust.demo.settings import DEFECTS
+from chaos_locust.demo.settings import DEFECTS, LAPSES
 
 app = typer.Typer(add_completion=False, help="The shop behind the proxy, to try faults on.")
 
@@ -20,7 +20,9 @@ def main() -> None:
 
 @app.command("serve")
 def serve_command(
-    defect: Annotated[str | None, typer.Option(help=f"Plant one defect: {', '.join(DEFECTS)}.")] = None,
+    defect: Annotated[
+        str | None, typer.Option(help=f"Plant one defect: {', '.join([*DEFECTS, *LAPSES])}.")
+    ] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once everything answers.")] = None,
     ports: Annotated[str, typer.Option(help="default, or free to pick ports nobody uses.")] = "default",
     clock: Annotated[

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 
+from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.settings import DEPENDENCIES, HOST, Settings
 
 CALL_S = 3
@@ -51,4 +53,18 @@ def ready(settings: Settings) -> bool:
         status, body = _call(settings.ports.shop, "GET", "/health/ready")
     except (OSError, http.client.HTTPException):
         return False
-    return status == 200 and all(part["ok"] for part in json.loads(body)["parts"].values())
+    if status != 200 or not all(part["ok"] for part in json.loads(body)["parts"].values()):
+        return False
+    return _answers_over_tls(settings)
+
+
+def _answers_over_tls(settings: Settings) -> bool:
+    context = ssl.create_default_context(cafile=Certificates.of(settings.state).ca)
+    connection = http.client.HTTPSConnection(HOST, settings.ports.shop_tls, timeout=CALL_S, context=context)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

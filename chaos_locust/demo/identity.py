@@ -5,10 +5,7 @@ The keys are kept in a file, so that tokens stay valid when the service is kille
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import os
 import sys
 import time
 import uuid
@@ -22,22 +19,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from chaos_locust.demo.accounts import Accounts, write_private
 from chaos_locust.demo.service import run
 from chaos_locust.demo.settings import Settings
 
 ISSUER = "shop-identity"
 AUDIENCE = "shop"
-TOKEN_S = 3600
+TOKEN_S = 15 * 60  # at most
+NO_EXPIRY_S = 10 * 365 * 86400  # with the lapse `no-expiry`
 AUDIENCES = (AUDIENCE, "warehouse")  # the same users and keys serve another service too
+WRONG = "wrong user or password"
 PUBLISHED_KEYS = 3  # the newest signs; the ones before it stay valid for tokens that are still out
-# The users of the demo: password and role. Only a manager may change prices.
-USERS = {
-    "alice": ("wonderland", "customer"),
-    "bob": ("builder", "customer"),
-    "carol": ("christmas", "customer"),
-    "dave": ("diver", "customer"),
-    "mia": ("manager", "manager"),
-}
 
 
 class Keys:
@@ -56,16 +48,14 @@ class Keys:
         kid = uuid.uuid4().hex
         new = (kid, generate_private_key(public_exponent=65537, key_size=2048))
         self._keys = [*self._keys, new][-PUBLISHED_KEYS:]
-        written = self._path.with_suffix(".new")
-        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump([(kid, _pem(key)) for kid, key in self._keys], file)
-        written.replace(self._path)
+        write_private(self._path, json.dumps([(kid, _pem(key)) for kid, key in self._keys]))
         return kid
 
-    def sign(self, user: str, now: float, lasts_s: int, audience: str) -> str:
+    def sign(self, user: str, role: str, now: float, lasts_s: int, audience: str) -> str:
         kid, key = self._keys[-1]
         times = {"iat": int(now), "exp": int(now) + lasts_s}
-        claims = {"iss": ISSUER, "aud": audience, "sub": user, "role": USERS[user][1], **times}
+        names = {"iss": ISSUER, "aud": audience, "jti": uuid.uuid4().hex}
+        claims = {**names, "sub": user, "role": role, **times}
         return jwt.encode(claims, key, algorithm="RS256", headers={"kid": kid})
 
     def published(self) -> list[dict[str, str]]:
@@ -87,17 +77,13 @@ def _load(pem: str) -> RSAPrivateKey:
     return key
 
 
-def _hash(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**12, r=8, p=1)
+def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette:
+    """POST /token, POST /password, POST /unlock, GET /.well-known/jwks.json, POST /rotate, GET /health.
 
-
-def application(keys: Keys) -> Starlette:
-    """POST /token, GET /.well-known/jwks.json, POST /rotate, GET /health.
-
-    A token is asked for by user and password; by expires_in and audience too where others are wanted.
+    A token is asked for by user and password; by expires_in (at most TOKEN_S counts) and audience too where
+    others are wanted. What is refused says in `attempt` why; only the shop is to know.
     """
-    salt = os.urandom(16)
-    passwords = {user: _hash(password, salt) for user, (password, _) in USERS.items()}
+    endless = settings.has("no-expiry")
 
     async def token(request: Request) -> JSONResponse:
         try:
@@ -106,13 +92,36 @@ def application(keys: Keys) -> Starlette:
             lasts_s, audience = int(body.get("expires_in", TOKEN_S)), body.get("audience", AUDIENCE)
         except (ValueError, KeyError, TypeError, AttributeError):
             return JSONResponse({"error": "needs user and password"}, 422)
-        if not 0 < lasts_s <= TOKEN_S or audience not in AUDIENCES:
-            return JSONResponse({"error": f"expires_in: 1 to {TOKEN_S}; audience: {AUDIENCES}"}, 422)
-        given = _hash(password, salt)  # for unknown users too, so that the time tells nothing
-        if not hmac.compare_digest(given, passwords.get(user, b"")):
-            return JSONResponse({"error": "wrong user or password"}, 401)
-        signed = keys.sign(user, time.time(), lasts_s, audience)
+        if lasts_s <= 0 or audience not in AUDIENCES:
+            return JSONResponse({"error": f"expires_in: at least 1; audience: {AUDIENCES}"}, 422)
+        attempt = accounts.attempt(user, password)
+        if attempt != "right":
+            return JSONResponse({"error": WRONG, "attempt": attempt}, 401)
+        lasts_s = NO_EXPIRY_S if endless else min(lasts_s, TOKEN_S)
+        signed = keys.sign(user, accounts.role(user), time.time(), lasts_s, audience)
         return JSONResponse({"access_token": signed, "token_type": "Bearer", "expires_in": lasts_s})
+
+    async def password(request: Request) -> JSONResponse:
+        try:
+            body = await request.json()
+            user, old, new = str(body["user"]), str(body["old"]), str(body["new"])
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"error": "needs user, old and new"}, 422)
+        attempt = accounts.attempt(user, old)
+        if attempt != "right":
+            return JSONResponse({"error": WRONG, "attempt": attempt}, 401)
+        refusal = accounts.refusal(user, new)
+        if refusal:
+            return JSONResponse({"error": refusal}, 422)
+        accounts.change(user, new)
+        return JSONResponse({"changed": True})
+
+    async def unlock(request: Request) -> JSONResponse:
+        try:
+            user = str((await request.json())["user"])
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"error": "needs user"}, 422)
+        return JSONResponse({}, 200 if accounts.unlock(user) else 404)
 
     async def jwks(request: Request) -> JSONResponse:
         return JSONResponse({"keys": keys.published()})
@@ -126,6 +135,8 @@ def application(keys: Keys) -> Starlette:
     return Starlette(
         routes=[
             Route("/token", token, methods=["POST"]),
+            Route("/password", password, methods=["POST"]),
+            Route("/unlock", unlock, methods=["POST"]),
             Route("/.well-known/jwks.json", jwks),
             Route("/rotate", rotate, methods=["POST"]),
             Route("/health", health),
@@ -134,7 +145,8 @@ def application(keys: Keys) -> Starlette:
 
 
 def main(settings: Settings) -> None:
-    run(application(Keys(settings.state / "identity-keys.json")), settings.ports.identity)
+    keys, accounts = Keys(settings.state / "identity-keys.json"), Accounts(settings, time.time)
+    run(application(keys, accounts, settings), settings.ports.identity)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from random import SystemRandom
 from threading import Event
 from time import monotonic
 
+from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
 from chaos_locust.demo.gateway import answers, make_proxies, ready
 from chaos_locust.demo.servers import (
@@ -25,9 +26,10 @@ from chaos_locust.demo.servers import (
     postgres,
     valkey_command,
 )
-from chaos_locust.demo.settings import DEFECTS, HOST, Ports, Settings, free_ports, state_folder
+from chaos_locust.demo.settings import DEFECTS, HOST, LAPSES, Ports, Settings, free_ports, state_folder
 from chaos_locust.demo.state import StateInUse
 
+KNOWN_DEFECTS = {**DEFECTS, **LAPSES}
 POLL_S = 0.1
 STARTUP_S = 60
 SHUTDOWN_S = 5
@@ -40,13 +42,13 @@ class StartFailed(Exception):
 def serve(defect: str | None, ready_file: Path | None, ports: str, clock: bool = False) -> int:
     """Run the shop until SIGTERM, SIGINT or SIGHUP; 0 then, 1 if it could not start, 2 for bad input.
 
-    `defect` is one of settings.DEFECTS; `ports` is `default` or `free`. Once everything answers,
-    `ready_file` is written: JSON with `shop` and `proxy_api` (URLs), `processes` (name, pid, address,
-    pidfile) and `env` (the variables that plans read). With `clock`, the shop runs under a clock that faults
-    can set; `env` then has its file as SHOP_CLOCK.
+    `defect` is one of settings.DEFECTS or settings.LAPSES; `ports` is `default` or `free`. Once everything
+    answers, `ready_file` is written: JSON with `shop` and `proxy_api` (URLs), `processes` (name, pid,
+    address, pidfile) and `env` (the variables that plans and audits read). With `clock`, the shop runs under
+    a clock that faults can set; `env` then has its file as SHOP_CLOCK.
     """
-    if defect is not None and defect not in DEFECTS:
-        return _refuse(f"--defect: there is no {defect!r}; allowed: {', '.join(DEFECTS)}")
+    if defect is not None and defect not in KNOWN_DEFECTS:
+        return _refuse(f"--defect: there is no {defect!r}; allowed: {', '.join(KNOWN_DEFECTS)}")
     if ports not in ("default", "free"):
         return _refuse(f"--ports: {ports!r} is not allowed; allowed: default, free")
     chosen = free_ports(SystemRandom()) if ports == "free" else Ports()
@@ -116,11 +118,12 @@ class Supervisor:
             self._end()
 
     def _start(self) -> None:
+        Certificates.of(self._settings.state).make()
         database, *others = self._children
         for child in others:  # they start while the database is being prepared
             child.start()
         try:
-            self._database.initialise()
+            self._database.initialise(deletable_log=self._settings.has("log-deletable"))
         except (subprocess.CalledProcessError, OSError) as error:
             detail = getattr(error, "stderr", "") or str(error)
             raise StartFailed(f"PostgreSQL could not be prepared: {detail.strip()}") from error
@@ -177,7 +180,7 @@ class Supervisor:
             written.write_text(json.dumps(content, indent=2))
             written.replace(ready_file)
         if settings.defect:
-            print(f"planted defect {settings.defect}: {DEFECTS[settings.defect]}")
+            print(f"planted defect {settings.defect}: {KNOWN_DEFECTS[settings.defect]}")
         print(f"the shop: {shop} (routes: {shop}/openapi.json)")
         print(f"the proxy's API, for faults: {api}")
         print(f"pid files and logs: {settings.state}")

@@ -45,6 +45,9 @@ CREATE TABLE reviews (
   stars integer NOT NULL CHECK (stars BETWEEN 1 AND 5),
   body text NOT NULL);
 CREATE TABLE blocked_authors (author integer PRIMARY KEY);
+CREATE TABLE revoked_tokens (
+  jti text PRIMARY KEY,
+  expires_at timestamptz NOT NULL);
 INSERT INTO products SELECT n, 'product ' || n, 500 + 25 * n, 10000000 FROM generate_series(1, 50) n;
 INSERT INTO reviews SELECT n, n % 50 + 1, n % 19997, n % 5 + 1, repeat('good ', 12)
 FROM generate_series(1, 100000) n;
@@ -54,6 +57,26 @@ CREATE INDEX reviews_by_product ON reviews (product_id);
 CREATE INDEX reviews_by_author ON reviews (author);
 ANALYZE;
 """
+
+RETENTION_DAYS = 400  # of audit records: twelve months, and some days for whoever comes late
+
+# Not the shop's: it may add to it and read it, but not change or delete what is there. `event` names what was
+# noted outside of a transaction, so that it is not written twice.
+AUDIT_SCHEMA = f"""
+CREATE TABLE audit_log (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  event uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+  at timestamptz NOT NULL DEFAULT now(),
+  user_name text,
+  action text NOT NULL,
+  object text NOT NULL,
+  outcome text NOT NULL,
+  source text NOT NULL);
+CREATE INDEX audit_log_by_time ON audit_log (at);
+COMMENT ON TABLE audit_log IS 'retention_days={RETENTION_DAYS}';
+"""
+AUDIT_GRANTS = "GRANT SELECT, INSERT ON audit_log TO shop;\n"
+DELETABLE = "ALTER TABLE audit_log OWNER TO shop;\n"  # the lapse `log-deletable`
 
 # No fsync: the shop survives the death of its processes, which is what is tried here, not of the machine.
 # Dynamic shared memory in the data folder, so that removing the folder removes everything.
@@ -74,11 +97,12 @@ POSTGRES_SETTINGS = """
 statement_timeout = 800ms
 idle_in_transaction_session_timeout = 2s
 """
-SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables
+SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables and the audit log
 
 
 NEEDED = (
     "asyncpg",
+    "cryptography",
     "fastapi",
     "httptools",
     "httpx",
@@ -109,7 +133,7 @@ class Postgres:
     data: Path
     user: str | None  # None: whoever runs the supervisor
 
-    def initialise(self) -> None:
+    def initialise(self, deletable_log: bool = False) -> None:
         """Make the data folder with the schema and the products. Raises CalledProcessError."""
         self.data.mkdir(mode=0o700)
         if self.user:
@@ -118,9 +142,18 @@ class Postgres:
         self._run(["initdb", "-D", str(self.data), "-U", SUPERUSER, "--auth=trust", "--no-sync", *locale])
         # Without a server: an empty line ends a statement (-j), nothing is synced (-F).
         single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]
-        roles = "CREATE ROLE shop LOGIN;\n\nCREATE DATABASE shop OWNER shop;\n\n"
-        self._run([*single, "template1"], roles)
-        self._run([*single, "shop"], "SET SESSION AUTHORIZATION shop;\n\n" + SCHEMA.replace(";\n", ";\n\n"))
+        # The owner of a database may drop what others have in it: so the shop is not its owner.
+        roles = "CREATE ROLE shop LOGIN;\nCREATE ROLE audit_keeper;\nCREATE DATABASE shop;\n"
+        self._run([*single, "template1"], _separated(roles))
+        log = f"SET SESSION AUTHORIZATION audit_keeper;\n{AUDIT_SCHEMA}{AUDIT_GRANTS}"
+        steps = [
+            "GRANT CREATE ON SCHEMA public TO shop, audit_keeper;\n",
+            f"SET SESSION AUTHORIZATION shop;\n{SCHEMA}RESET SESSION AUTHORIZATION;\n",
+            f"{log}RESET SESSION AUTHORIZATION;\n",
+            DELETABLE if deletable_log else "",
+            "REVOKE CREATE ON SCHEMA public FROM shop, audit_keeper;\n",
+        ]
+        self._run([*single, "shop"], _separated("".join(steps)))
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(POSTGRES_SETTINGS)
 
@@ -135,6 +168,11 @@ class Postgres:
             env=minimal_environment(), check=True, capture_output=True, text=True,
             start_new_session=True,
         )  # fmt: skip
+
+
+def _separated(statements: str) -> str:
+    """As PostgreSQL reads them without a server: an empty line after each."""
+    return statements.replace(";\n", ";\n\n")
 
 
 class Credentials(TypedDict):

@@ -1,4 +1,4 @@
-"""What every process of the shop is told: the ports, the state folder, the planted defect.
+"""What every process of the shop is told: the ports, the state folder, the planted defect or lapse.
 
 The supervisor writes it once to `settings.json` in the state folder; each child reads it from there.
 """
@@ -35,6 +35,30 @@ DEFECTS = {
     "reviews-uncached": "the reviews of a product are summed up anew for everybody who asks",
 }
 
+# Other defects: what an audit of the shop's controls is to find. They are planted by the same option.
+LAPSES = {
+    "no-lockout": "a password may be guessed at as often as one likes",
+    "weak-tls": "TLS 1.0 and 1.1 are accepted, and old ciphers with them",
+    "audit-gap-under-load": "audit records are written beside what they tell of, and dropped if slow",
+    "idor": "anybody who is logged in reads anybody's orders",
+    "verbose-errors": "errors show the trace of the program and what was sent",
+    "no-expiry": "tokens are good for ten years, and nobody looks whether they have expired",
+    "default-admin": "there is an administrator admin with the password admin123",
+    "open-admin": "what is for managers, auditors and administrators is not kept from anybody",
+    "weak-passwords": "any new password is taken",
+    "no-logout": "a token is as good after the logout as before",
+    "missing-headers": "no answer has a security header",
+    "banner": "answers name the server and its version",
+    "log-deletable": "the shop's own role may change and delete audit records",
+    "no-backups": "no backup is made",
+    "fails-open": "while the identity service does not answer, tokens are believed without a check",
+    "user-enumeration": "the answer to a failed log-in tells whether there is such a user, and a locked one",
+    "plain-passwords": "passwords are stored as they are",
+    "secrets-in-logs": "the access log has passwords and tokens in it",
+    "unbounded-input": "a request's body may be of any size",
+    "trace-method": "TRACE is answered with what was asked, credentials too",
+}
+
 # The parts that the shop reaches through the proxy, by the name of their proxy.
 DEPENDENCIES = ("postgres", "cache", "payments", "identity")
 
@@ -44,6 +68,7 @@ class Ports:
     """Where everything listens, on loopback. `*_proxy` is what the shop connects to."""
 
     shop: int = 8000
+    shop_tls: int = 8443
     payments: int = 8001
     identity: int = 8002
     postgres: int = 8003
@@ -106,12 +131,13 @@ class Settings:
 
     def has(self, defect: str) -> bool:
         """Whether that defect is planted."""
-        assert defect in DEFECTS, defect
+        assert defect in DEFECTS or defect in LAPSES, defect
         return self.defect == defect
 
     def url(self, name: str) -> str:
-        """The HTTP address of one part, e.g. `payments_proxy`."""
-        return f"http://{HOST}:{self.ports.of(name)}"
+        """The HTTP address of one part, e.g. `payments_proxy`; of `shop_tls` that over TLS."""
+        scheme = "https" if name == "shop_tls" else "http"
+        return f"{scheme}://{HOST}:{self.ports.of(name)}"
 
 
 def state_folder(shop_port: int) -> Path:

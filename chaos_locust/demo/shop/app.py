@@ -7,10 +7,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -20,84 +21,41 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
 from chaos_locust.demo.breaker import Breaker
 from chaos_locust.demo.settings import Settings
+from chaos_locust.demo.shop.answers import answer_errors
+from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.catalogue import Cache, Catalogue
 from chaos_locust.demo.shop.database import POOL_SIZE, Database
-from chaos_locust.demo.shop.errors import ShopError, Unavailable
+from chaos_locust.demo.shop.doors import Doors, source
+from chaos_locust.demo.shop.errors import Unavailable
+from chaos_locust.demo.shop.guard import Guard
+from chaos_locust.demo.shop.models import (
+    AuditRecords,
+    Credentials,
+    NewPassword,
+    Order,
+    OrderRequest,
+    Price,
+    Problem,
+    ProductId,
+    Products,
+    RecordId,
+    ReviewsOfProduct,
+    StockedProduct,
+    Token,
+)
 from chaos_locust.demo.shop.observe import AccessLog, Observed
 from chaos_locust.demo.shop.orders import Orders, Wish
 from chaos_locust.demo.shop.payments import Payments
 from chaos_locust.demo.shop.reviews import Reviews
-from chaos_locust.demo.shop.tokens import Tokens
+from chaos_locust.demo.shop.revoked import Revoked
+from chaos_locust.demo.shop.tokens import Tokens, User
 
 READY_S = 1.0
-MAX_ID = 2**31 - 1  # PostgreSQL's integer
-
-Authorization = Annotated[str | None, Header()]
-ProductId = Annotated[int, Field(ge=1, le=MAX_ID)]
-
-
-class Problem(BaseModel):
-    error: str
-    detail: str
-
-
-class Credentials(BaseModel):
-    """expires_in (seconds) and audience: for a token that lasts less long, or is for another service."""
-
-    user: str
-    password: str
-    expires_in: int | None = None
-    audience: str | None = None
-
-
-class Token(BaseModel):
-    token: str
-    expires_in: int
-
-
-class Product(BaseModel):
-    id: int
-    name: str
-    price_cents: int
-
-
-class StockedProduct(Product):
-    stock: int
-
-
-class Products(BaseModel):
-    products: list[Product]
-
-
-class ReviewsOfProduct(BaseModel):
-    product: int
-    reviews: int
-    stars: float | None
-    reviews_by_author: float | None
-
-
-class Price(BaseModel):
-    price_cents: int = Field(ge=1, le=10_000_000)
-
-
-class OrderRequest(BaseModel):
-    product_id: ProductId
-    quantity: int = Field(ge=1, le=1000)
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=100)
-
-
-class Order(BaseModel):
-    id: uuid.UUID
-    product_id: int
-    quantity: int
-    amount_cents: int
-    payment_reference: str
-    status: str
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Shop:
@@ -107,17 +65,21 @@ class Shop:
         self.log = AccessLog(settings.state / "access.log")
         self.database = Database(settings)
         self.cache = Cache(settings, time.monotonic)
-        self.catalogue = Catalogue(self.database, self.cache, settings)
+        self.audit = AuditLog(self.database, settings)
+        self.revoked = Revoked(self.database, settings)
+        self.catalogue = Catalogue(self.database, self.cache, self.audit, settings)
         self.payments = Payments(settings, time.monotonic)
         self.reviews = Reviews(self.database, settings, time.monotonic)
-        self.orders = Orders(self.database, self.catalogue, self.payments, settings)
-        self.tokens = Tokens(settings, time.monotonic)
+        self.orders = Orders(self.database, self.catalogue, self.payments, self.audit, settings)
+        self.tokens = Tokens(settings, time.monotonic, self.revoked)
+        self.doors = Doors(self.tokens, self.audit, settings)
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """From start to shutdown; nothing need answer yet at the start."""
         for_ever = (self.log.keep_flushing, self.database.keep_warm, self.orders.ship)
-        tasks = [asyncio.create_task(work()) for work in for_ever]
+        besides = (self.audit.keep_moving, self.revoked.read_at_start)
+        tasks = [asyncio.create_task(work()) for work in (*for_ever, *besides)]
         try:
             yield
         finally:
@@ -126,6 +88,7 @@ class Shop:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.database.close()
             await asyncio.gather(self.cache.close(), self.payments.close(), self.tokens.close())
+            self.audit.close()
             self.log.close()
 
     async def parts(self) -> dict[str, dict[str, Any]]:
@@ -164,20 +127,46 @@ def application(settings: Settings) -> ASGIApp:
         opened.labels(part).set_function(partial(_is_open, breaker))
 
     problems: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (401, 402, 403, 404, 409, 503)
+        status: {"model": Problem} for status in (401, 402, 403, 404, 409, 413, 422, 503)
     }
     app = FastAPI(title="The shop", version="1", lifespan=shop.running, docs_url=None, redoc_url=None)
-
-    @app.exception_handler(ShopError)
-    async def problem(_: Request, error: ShopError) -> JSONResponse:
-        headers = {"Retry-After": "1"} if isinstance(error, Unavailable) else None
-        if error.status == 401:
-            headers = {"WWW-Authenticate": "Bearer"}
-        return JSONResponse({"error": error.code, "detail": error.detail}, error.status, headers)
+    answer_errors(app, shop.doors.refused, settings)
+    door = shop.doors.behind
+    logging_out, changing_password, unlocking = (
+        door("logout"),
+        door("password_change"),
+        door("unlock", "admin"),
+    )
+    auditing, pricing = door("audit_read", "auditor"), door("price_change", "manager")
+    ordering, reading = door("order"), door("order_read")
 
     @app.post("/login", response_model=Token, responses=problems)
-    async def login(credentials: Credentials) -> Response:
-        return JSONResponse(await shop.tokens.login(credentials.model_dump(exclude_none=True)))
+    async def login(request: Request, credentials: Credentials) -> Response:
+        shop.doors.comes(request, "login", credentials.user)
+        body = await shop.tokens.login(credentials.model_dump(exclude_none=True))
+        shop.doors.done(request)
+        return JSONResponse(body)
+
+    @app.post("/logout", status_code=204, responses=problems)
+    async def logout(request: Request, user: User = logging_out) -> None:
+        await shop.revoked.add(user.jti, user.expires_at)
+        shop.doors.done(request)
+
+    @app.post("/password", status_code=204, responses=problems)
+    async def password(request: Request, change: NewPassword, user: User = changing_password) -> None:
+        await shop.tokens.change_password(user.name, change.old, change.new)
+        shop.doors.done(request)
+
+    @app.post("/users/{name}/unlock", status_code=204, responses=problems, dependencies=[unlocking])
+    async def unlock(request: Request, name: str) -> None:
+        await shop.tokens.unlock(name)
+        shop.doors.done(request)
+
+    @app.get("/audit", response_model=AuditRecords, responses=problems, dependencies=[auditing])
+    async def audit(request: Request, since: datetime = EPOCH, after: RecordId = 0) -> Response:
+        shop.doors.done(request)
+        since = since if since.tzinfo else since.replace(tzinfo=UTC)
+        return JSONResponse(await shop.audit.read(since, after))
 
     @app.get("/products", response_model=Products, responses=problems)
     async def products() -> Response:
@@ -192,23 +181,21 @@ def application(settings: Settings) -> ASGIApp:
         return Response(await shop.reviews.of(product_id), media_type="application/json")
 
     @app.put("/products/{product_id}", response_model=StockedProduct, responses=problems)
-    async def set_price(product_id: ProductId, price: Price, authorization: Authorization = None) -> Response:
-        user = await shop.tokens.user(authorization)
-        if user.role != "manager":
-            raise ShopError(403, "not_allowed", "only a manager may change prices")
-        body = await shop.catalogue.set_price(product_id, price.price_cents)
+    async def set_price(
+        request: Request, product_id: ProductId, price: Price, user: User = pricing
+    ) -> Response:
+        body = await shop.catalogue.set_price(product_id, price.price_cents, user.name, source(request))
         return Response(body, media_type="application/json")
 
     @app.post("/orders", status_code=201, response_model=Order, responses={**problems, 200: {"model": Order}})
-    async def place(order: OrderRequest, authorization: Authorization = None) -> Response:
-        user = await shop.tokens.user(authorization)
+    async def place(request: Request, order: OrderRequest, user: User = ordering) -> Response:
         key = order.idempotency_key or uuid.uuid4().hex
-        body, new = await shop.orders.place(Wish(user.name, order.product_id, order.quantity, key))
+        wish = Wish(user.name, source(request), order.product_id, order.quantity, key)
+        body, new = await shop.orders.place(wish)
         return JSONResponse(body, 201 if new else 200)
 
     @app.get("/orders/{order_id}", response_model=Order, responses=problems)
-    async def read(order_id: uuid.UUID, authorization: Authorization = None) -> Response:
-        user = await shop.tokens.user(authorization)
+    async def read(order_id: uuid.UUID, user: User = reading) -> Response:
         return JSONResponse(await shop.orders.read(order_id, user.name))
 
     @app.get("/health/live")
@@ -226,4 +213,4 @@ def application(settings: Settings) -> ASGIApp:
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Observed(app, shop.log, registry)
+    return Observed(Guard(app, settings), shop.log, registry, settings)

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from chaos_locust.demo.breaker import Breaker
 from chaos_locust.demo.settings import HOST, Settings
+from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.database import Database
 from chaos_locust.demo.shop.errors import ShopError
 
@@ -34,7 +35,14 @@ STORE_TTL_S = 3600  # with the defect `cache-as-store`
 
 _LIST = "SELECT id, name, price_cents FROM products ORDER BY id"
 _ONE = "SELECT id, name, price_cents, stock FROM products WHERE id = $1"
-_PRICE = "UPDATE products SET price_cents = $2 WHERE id = $1 RETURNING id, name, price_cents, stock"
+_PRICE = """
+WITH changed AS (
+  UPDATE products SET price_cents = $2 WHERE id = $1 RETURNING id, name, price_cents, stock){audited}
+SELECT * FROM changed"""
+_AUDITED = """,
+audited AS (
+  INSERT INTO audit_log (user_name, action, object, outcome, source)
+  SELECT $3, 'price_change', '/products/' || id, 'ok', $4 FROM changed)"""
 
 T = TypeVar("T")
 
@@ -149,8 +157,9 @@ class Cache:
 class Catalogue:
     """Products as JSON bodies, ready to be sent."""
 
-    def __init__(self, database: Database, cache: Cache, settings: Settings) -> None:
+    def __init__(self, database: Database, cache: Cache, audit: AuditLog, settings: Settings) -> None:
         self._database = database
+        self._audit = audit
         self._cache = cache
         self._stale = settings.has("stale-cache")
         self._generations: defaultdict[str, int] = defaultdict(int)
@@ -169,15 +178,20 @@ class Catalogue:
             raise ShopError(404, "no_such_product", f"there is no product {product_id}")
         return body
 
-    async def set_price(self, product_id: int, price_cents: int) -> bytes:
+    async def set_price(self, product_id: int, price_cents: int, user: str, source: str) -> bytes:
         """Change a price; returns the product. Raises ShopError 404."""
+        beside = self._audit.drops
+        who = () if beside else (user, source)
+        statement = _PRICE.format(audited="" if beside else _AUDITED)
         try:
             async with self._database.connection() as connection:
-                row = await connection.fetchrow(_PRICE, product_id, price_cents)
+                row = await connection.fetchrow(statement, product_id, price_cents, *who)
         finally:  # a failure may come after the commit
             self.changed(product_id)
         if row is None:
             raise ShopError(404, "no_such_product", f"there is no product {product_id}")
+        if beside:
+            self._audit.note(user, "price_change", f"/products/{product_id}", "ok", source)
         return json.dumps(dict(row)).encode()
 
     def changed(self, product_id: int, price: bool = True) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chaos_locust.demo.settings import Settings
+
 FLUSH_S = 0.25
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -21,8 +23,9 @@ class AccessLog:
         self._file = path.open("a")
         self._lines: list[str] = []
 
-    def add(self, scope: Scope, started: float, status: int | None) -> None:
-        """A request that ended now; status None if the client gave up on it or it was cut off."""
+    def add(self, scope: Scope, started: float, status: int | None, secrets: dict[str, str]) -> None:
+        """A request that ended now; status None if the client gave up on it or it was cut off. secrets: empty
+        but with the lapse `secrets-in-logs`."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         name = next((value.decode("latin-1") for key, value in headers if key == b"x-request-id"), None)
         line = {
@@ -32,6 +35,7 @@ class AccessLog:
             "path": scope["path"],
             "status": status,
             "id": name,
+            **secrets,
         }
         self._lines.append(json.dumps(line))
 
@@ -54,8 +58,9 @@ class AccessLog:
 class Observed:
     """ASGI middleware: logs, counts and times every request."""
 
-    def __init__(self, app: ASGIApp, log: AccessLog, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, log: AccessLog, registry: CollectorRegistry, settings: Settings) -> None:
         self._app = app
+        self._logs_secrets = settings.has("secrets-in-logs")
         self._log = log
         self._requests = Counter(
             "shop_requests", "Requests that ended", ["method", "route", "status"], registry=registry
@@ -70,6 +75,9 @@ class Observed:
             return
         started, started_mono = time.time(), time.perf_counter()
         status: int | None = None
+        secrets: dict[str, str] = {}
+        if self._logs_secrets:
+            receive = _overheard(scope, receive, secrets)
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -80,10 +88,23 @@ class Observed:
         try:
             await self._app(scope, receive, noted)
         finally:
-            self._log.add(scope, started, status)
+            self._log.add(scope, started, status, secrets)
             route = getattr(scope.get("route"), "path", "other")
             self._requests.labels(scope["method"], route, str(status)).inc()
             self._seconds.labels(scope["method"], route).observe(time.perf_counter() - started_mono)
+
+
+def _overheard(scope: Scope, receive: Receive, secrets: dict[str, str]) -> Receive:
+    """The lapse `secrets-in-logs`: the same, and what should not be written down is put into `secrets`."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    secrets["authorization"] = headers.get(b"authorization", b"").decode("latin-1")
+
+    async def received() -> Message:
+        message = await receive()
+        secrets["body"] = secrets.get("body", "") + message.get("body", b"").decode(errors="replace")
+        return message
+
+    return received
 
 
 async def _hung_up(receive: Receive) -> bool:

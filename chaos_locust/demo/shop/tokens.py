@@ -18,6 +18,7 @@ import jwt
 from chaos_locust.demo.identity import AUDIENCE, ISSUER
 from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.errors import ShopError, Unavailable
+from chaos_locust.demo.shop.revoked import Revoked
 
 CALL_S = 1.0
 KEYS_TTL_S = 5
@@ -26,15 +27,39 @@ FETCH_BURST = 5  # fetches in a row, and one more each second
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """jti and expires_at (seconds since the epoch) are those of the token."""
+
     name: str
     role: str
+    jti: str
+    expires_at: float
+
+
+class WrongCredentials(ShopError):
+    """attempt: what came of it, as the identity service says (accounts.Attempt). The client is not told, but
+    with the lapse `user-enumeration`."""
+
+    def __init__(self, attempt: str, telling: bool) -> None:
+        self.locks = attempt == "locks"
+        told = (401, "wrong_credentials", "wrong user or password")
+        super().__init__(*(_TELLING.get(attempt, told) if telling else told))
+
+
+_TELLING = {
+    "unknown": (404, "no_such_user", "there is no such user"),
+    "locked": (423, "locked", "the account is locked"),
+}
 
 
 class Tokens:
     """Logs users in and checks their tokens."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float], revoked: Revoked) -> None:
         self._clock = clock
+        self._revoked = revoked
+        self._expire = not settings.has("no-expiry")
+        self._fails_open = settings.has("fails-open")
+        self._telling = settings.has("user-enumeration")
         self._timeout_s = None if settings.has("no-timeout") else CALL_S
         self._checked = not settings.has("unchecked-tokens")
         self._drops_keys = settings.has("drops-keys")
@@ -48,18 +73,35 @@ class Tokens:
         self._fetching: asyncio.Task[None] | None = None
 
     async def login(self, credentials: Mapping[str, object]) -> dict[str, object]:
-        """`token` and `expires_in`, seconds. Raises ShopError 401 or 422, Unavailable."""
+        """`token` and `expires_in`, seconds. Raises WrongCredentials, ShopError 422, Unavailable."""
+        body = await self._ask("/token", credentials)
+        try:
+            return {"token": body["access_token"], "expires_in": body["expires_in"]}
+        except KeyError as error:
+            raise Unavailable("identity", "login: no token") from error
+
+    async def change_password(self, user: str, old: str, new: str) -> None:
+        """Raises WrongCredentials, ShopError 422, Unavailable."""
+        await self._ask("/password", {"user": user, "old": old, "new": new})
+
+    async def unlock(self, user: str) -> None:
+        """Raises ShopError 404, Unavailable."""
+        await self._ask("/unlock", {"user": user})
+
+    async def _ask(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._client.post("/token", json=credentials)
+                answer = await self._client.post(path, json=body)
             if answer.status_code == 401:
-                raise ShopError(401, "wrong_credentials", "wrong user or password")
+                raise WrongCredentials(answer.json()["attempt"], self._telling)
+            if answer.status_code == 404:
+                raise ShopError(404, "no_such_user", "there is no such user")
             if answer.status_code == 422:
                 raise ShopError(422, "wrong_wish", str(answer.json()["error"]))
-            body = answer.raise_for_status().json()
-            return {"token": body["access_token"], "expires_in": body["expires_in"]}
+            told: dict[str, Any] = answer.raise_for_status().json()
+            return told
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
-            raise Unavailable("identity", f"login: {type(error).__name__}") from error
+            raise Unavailable("identity", f"{path}: {type(error).__name__}") from error
 
     async def user(self, authorization: str | None) -> User:
         """The user of an `Authorization: Bearer ...` header. Raises ShopError 401, Unavailable."""
@@ -67,13 +109,24 @@ class Tokens:
         if scheme.lower() != "bearer" or not token:
             raise ShopError(401, "no_token", "needs an Authorization header with a Bearer token")
         try:
-            if self._checked:
-                claims = await self._claims(token)
-            else:  # PyJWT checks nothing then
-                claims = jwt.decode(token, options={"verify_signature": False})
-            return User(claims["sub"], claims["role"])
+            claims = await self._believed(token)
+            user = User(claims["sub"], claims["role"], str(claims["jti"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError) as error:
             raise ShopError(401, "invalid_token", f"the token is not valid: {error}") from error
+        if await self._revoked.holds(user.jti):
+            raise ShopError(401, "invalid_token", "the token is not valid: it was given back")
+        return user
+
+    async def _believed(self, token: str) -> dict[str, Any]:
+        """What the token says, checked as far as the shop checks it. Raises PyJWTError, Unavailable."""
+        if not self._checked:  # PyJWT checks nothing then
+            return _unchecked(token)
+        try:
+            return await self._claims(token)
+        except (jwt.PyJWTError, Unavailable):
+            if self._fails_open and not await self.answers():
+                return _unchecked(token)
+            raise
 
     async def _claims(self, token: str) -> dict[str, Any]:
         """What the token says, once it is sure. Raises PyJWTError, Unavailable."""
@@ -87,7 +140,7 @@ class Tokens:
             algorithms=["RS256"],
             audience=AUDIENCE,
             issuer=ISSUER,
-            options={"require": ["exp", "sub", "role"]},
+            options={"require": ["exp", "sub", "role", "jti"], "verify_exp": self._expire},
         )
 
     async def _fetched(self, kid: str) -> jwt.PyJWK:
@@ -141,3 +194,8 @@ class Tokens:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _unchecked(token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims

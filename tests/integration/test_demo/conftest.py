@@ -22,7 +22,15 @@ import pytest
 
 import chaos_locust
 
-PASSWORDS = {"alice": "wonderland", "bob": "builder", "mia": "manager"}
+PASSWORDS = {
+    "alice": "wonderland",
+    "bob": "builder",
+    "mia": "manager",
+    "audrey": "reads-every-line-1889",
+    "ada": "keeps-the-engine-1843",
+    "canary": "sings-in-the-mine-1911",
+}
+RENEW_S = 600  # tokens last a quarter of an hour
 START_S = 60
 
 
@@ -56,7 +64,7 @@ class RunningShop:
         self.addresses = {p["name"]: p["address"] for p in self.ready["processes"]}
         self.http = httpx.Client(base_url=self.ready["shop"], timeout=10, trust_env=False)
         self.api = httpx.Client(base_url=self.ready["proxy_api"], timeout=10, trust_env=False)
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[str, tuple[str, float]] = {}
 
     def pid(self, name: str) -> int:
         return int((self.state / f"{name}.pid").read_text())
@@ -67,10 +75,12 @@ class RunningShop:
 
     def login(self, user: str) -> dict[str, str]:
         """Headers of a user."""
-        if user not in self._tokens:
+        token, until_s = self._tokens.get(user, ("", 0.0))
+        if time.monotonic() > until_s:
             reply = self.http.post("/login", json={"user": user, "password": PASSWORDS[user]})
-            self._tokens[user] = reply.raise_for_status().json()["token"]
-        return {"Authorization": f"Bearer {self._tokens[user]}"}
+            token = reply.raise_for_status().json()["token"]
+            self._tokens[user] = (token, time.monotonic() + RENEW_S)
+        return {"Authorization": f"Bearer {token}"}
 
     def order(self, user: str = "alice", product_id: int = 1, **more: Any) -> httpx.Response:
         body = {"product_id": product_id, "quantity": 1, **more}

@@ -69,7 +69,7 @@ def test_an_order_takes_stock_is_charged_once_and_shipped_once(shop, until):
     assert [c["amount_cents"] for c in shop.charges(order["payment_reference"])] == [order["amount_cents"]]
     assert until(lambda: shop.read_order(order["id"]).json()["status"] == "shipped")
     assert shop.sql(f"SELECT count(*) FROM shipments WHERE order_id = '{order['id']}'") == 1
-    assert shop.read_order(order["id"], user="bob").status_code == 403
+    assert shop.read_order(order["id"], user="bob").status_code == 404
     assert shop.http.get(f"/orders/{order['id']}").status_code == 401
 
 

@@ -1,0 +1,61 @@
+"""Tokens that were given back before they expired.
+
+This one process takes them all back, so it knows them all once it has read those of its predecessors. Until
+then it cannot tell what a token is worth, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from chaos_locust.demo.settings import Settings
+from chaos_locust.demo.shop.database import Database
+from chaos_locust.demo.shop.errors import Unavailable
+
+AGAIN_S = 0.5
+
+_READ = "SELECT jti, expires_at FROM revoked_tokens WHERE expires_at > now()"
+_ADD = """
+WITH gone AS (DELETE FROM revoked_tokens WHERE expires_at < now())
+INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"""
+
+
+class Revoked:
+    """Tokens by their jti."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._ignored = settings.has("no-logout")
+        self._known: dict[str, float] = {}
+        self._read = False
+
+    async def holds(self, jti: str) -> bool:
+        """Raises Unavailable if that cannot be told."""
+        if not self._read:
+            await self._read_all()
+        return jti in self._known
+
+    async def add(self, jti: str, expires_at: float) -> None:
+        """Refused from now on, also after a restart. Raises Unavailable if that cannot be promised."""
+        if self._ignored:
+            return
+        now = time.time()
+        self._known = {known: end for known, end in self._known.items() if end > now} | {jti: expires_at}
+        async with self._database.connection() as connection:
+            await connection.execute(_ADD, jti, datetime.fromtimestamp(expires_at, UTC))
+
+    async def read_at_start(self) -> None:
+        """Until it has succeeded, so that the first requests need not."""
+        while not self._read:
+            try:
+                await self._read_all()
+            except Unavailable:
+                await asyncio.sleep(AGAIN_S)
+
+    async def _read_all(self) -> None:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_READ)
+        self._known |= {row["jti"]: row["expires_at"].timestamp() for row in rows}
+        self._read = True
