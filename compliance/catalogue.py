@@ -1,8 +1,9 @@
 """The frameworks as data: their controls by id, their profiles, and where each list is from.
 
-`data/<framework>/catalog.yaml` and `profile-<name>.yaml`. Titles are short, and ours where the framework's own
-text is copyrighted. The parameters of a profile (`lockout_attempts_max`, ...) say how strict its checks are. Each
-says where it is from; what the framework leaves open is chosen by us, and its source begins with `Ours:`.
+`data/<framework>/catalog.yaml` and `profile-<name>.yaml`. Titles are short, and ours where the text of the
+framework is copyrighted. The parameters of a profile (`lockout_attempts_max`, ...) say how strict its checks
+are. Each says where it is from; what the framework leaves open is chosen by us: such a source begins with
+`Ours:`.
 """
 
 from __future__ import annotations
