@@ -47,7 +47,7 @@ class Accounts:
     """All accounts by name, in memory and in a file."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
-        self._path = settings.state / "identity-accounts.json"
+        self._path = accounts_file(settings.state)
         self._clock = clock
         self._locks = not settings.has("no-lockout")
         self._any_password = settings.has("weak-passwords")
@@ -111,6 +111,10 @@ class Accounts:
 
     def _save(self) -> None:
         write_private(self._path, json.dumps(self._accounts))
+
+
+def accounts_file(state: Path) -> Path:
+    return state / "identity-accounts.json"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,11 +14,12 @@ from random import SystemRandom
 from threading import Event
 from time import monotonic
 
+from chaos_locust.demo.audit_target import target_file, variables, write_target
+from chaos_locust.demo.backups import Backups
 from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
 from chaos_locust.demo.gateway import answers, make_proxies, ready
 from chaos_locust.demo.servers import (
-    SUPERUSER,
     MissingPackage,
     Postgres,
     check_packages,
@@ -30,6 +31,7 @@ from chaos_locust.demo.settings import DEFECTS, HOST, LAPSES, Ports, Settings, f
 from chaos_locust.demo.state import StateInUse
 
 KNOWN_DEFECTS = {**DEFECTS, **LAPSES}
+BACKUPS = "backups"  # the child that has no port
 POLL_S = 0.1
 STARTUP_S = 60
 SHUTDOWN_S = 5
@@ -119,6 +121,7 @@ class Supervisor:
 
     def _start(self) -> None:
         Certificates.of(self._settings.state).make()
+        Backups(self._settings.state).folder.mkdir(mode=0o700)
         database, *others = self._children
         for child in others:  # they start while the database is being prepared
             child.start()
@@ -131,6 +134,8 @@ class Supervisor:
         self._wait("the proxy", lambda: answers(self._settings))
         make_proxies(self._settings)
         self._wait("the shop", lambda: ready(self._settings))
+        if not self._settings.has("no-backups"):
+            self._wait("the first backup", Backups(self._settings.state).manifest.exists)
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         deadline = monotonic() + STARTUP_S
@@ -156,13 +161,8 @@ class Supervisor:
     def _announce(self, ready_file: Path | None) -> None:
         settings = self._settings
         shop, api = settings.url("shop"), settings.url("proxy")
-        environment = {
-            "SHOP_URL": shop,
-            "PROXY_API": api,
-            "SHOP_STATE": str(settings.state),
-            "SHOP_POSTGRES": f"postgresql://{SUPERUSER}@{HOST}:{settings.ports.postgres}/shop",
-            "SHOP_CACHE": f"redis://{HOST}:{settings.ports.cache}",
-        }
+        write_target(settings, self._database.programs)
+        environment = variables(settings)
         if self._clock:
             environment["SHOP_CLOCK"] = str(self._clock)
         processes = [
@@ -173,6 +173,7 @@ class Supervisor:
                 "pidfile": str(child.pidfile),
             }
             for child in self._children
+            if child.name != BACKUPS
         ]
         if ready_file:
             content = {"shop": shop, "proxy_api": api, "processes": processes, "env": environment}
@@ -183,6 +184,7 @@ class Supervisor:
             print(f"planted defect {settings.defect}: {KNOWN_DEFECTS[settings.defect]}")
         print(f"the shop: {shop} (routes: {shop}/openapi.json)")
         print(f"the proxy's API, for faults: {api}")
+        print(f"over TLS: {settings.url('shop_tls')}; for an audit: {target_file(settings)}")
         print(f"pid files and logs: {settings.state}")
         print(f"to stop: Ctrl-C, or kill {os.getpid()}", flush=True)
 
@@ -211,6 +213,7 @@ def specifications(
     python = [sys.executable, "-m"]
     proxy = [*python, "chaos_locust.proxy", "-host", HOST, "-port", str(ports.proxy), "-proxy-metrics"]
     shop = [*python, "chaos_locust.demo.shop", str(state)]
+    backups = [*python, "chaos_locust.demo.backing_up", str(state), str(database.programs)]
     if clock:
         command = [sys.executable, "-c", "from chaos_locust.cli import main; main()", "clock"]
         shop = [*command, str(clock), "--", *shop]
@@ -222,5 +225,6 @@ def specifications(
         Specification("cache", cache, state),
         Specification("payments", [*python, "chaos_locust.demo.payments", str(state)], state),
         Specification("identity", [*python, "chaos_locust.demo.identity", str(state)], state),
+        *([] if settings.has("no-backups") else [Specification(BACKUPS, backups, state)]),
         Specification("shop", shop, state),
     ]

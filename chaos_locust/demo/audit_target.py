@@ -1,0 +1,107 @@
+"""The shop as `chaos-locust compliance audit` is told of it: target.yaml in the state folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chaos_locust.demo.accounts import USERS, accounts_file, write_private
+from chaos_locust.demo.backups import Backups, database_url, restore_command
+from chaos_locust.demo.certificates import Certificates
+from chaos_locust.demo.servers import RETENTION_DAYS
+from chaos_locust.demo.settings import HOST, Settings
+
+PUBLIC = ["/login", "/products", "/products/*", "/health/*", "/metrics", "/openapi.json"]
+CANARY = "canary"
+SAME_PRICE = {"price_cents": 1750}  # that product 50 has anyway, should the change not be refused
+
+
+def target_file(settings: Settings) -> Path:
+    return settings.state / "target.yaml"
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """What plans and audits are told as variables of the environment."""
+    passwords = {f"SHOP_{user.upper()}_PASSWORD": password for user, (password, _) in USERS.items()}
+    return {
+        "SHOP_URL": settings.url("shop"),
+        "SHOP_TLS_URL": settings.url("shop_tls"),
+        "SHOP_CA": str(Certificates.of(settings.state).ca),
+        "PROXY_API": settings.url("proxy"),
+        "SHOP_STATE": str(settings.state),
+        "SHOP_POSTGRES": database_url(settings),
+        "SHOP_CACHE": _cache_url(settings),
+        "SHOP_BACKUPS": str(Backups(settings.state).folder),
+        "SHOP_TARGET": str(target_file(settings)),
+        **passwords,
+    }
+
+
+def write_target(settings: Settings, programs: Path) -> None:
+    """Write target.yaml, which only its owner may read. programs: the folder of PostgreSQL's."""
+    text = yaml.safe_dump(target(settings, programs), sort_keys=False, allow_unicode=True, width=100)
+    write_private(target_file(settings), text)
+
+
+def target(settings: Settings, programs: Path) -> dict[str, Any]:
+    """Paths are absolute; what stands in braces is put there by the audit.
+
+    The cache is left out: it has no password, for only the shop's own machine reaches it.
+    """
+    state = settings.state
+    accounts = {user: {"user": user, "password": word, "role": role} for user, (word, role) in USERS.items()}
+    canary = accounts.pop(CANARY)
+    written = [state / name for name in ("access.log", "shop.log", "identity.log", "payments.log")]
+    return {
+        "name": "shop",
+        "http": {
+            "url": settings.url("shop_tls"),
+            "plain": settings.url("shop"),
+            "ca": str(Certificates.of(state).ca),
+            "openapi": "/openapi.json",
+            "public": PUBLIC,
+        },
+        "login": {
+            "path": "/login",
+            "json": {"user": "{user}", "password": "{password}"},
+            "token": "token",
+            "logout": {"method": "POST", "path": "/logout"},
+            "change_password": {
+                "method": "POST",
+                "path": "/password",
+                "json": {"old": "{old}", "new": "{new}"},
+            },
+        },
+        "accounts": list(accounts.values()),
+        "canary": canary,
+        "owned": {
+            "create": {"method": "POST", "path": "/orders", "json": {"product_id": 1, "quantity": 1}},
+            "id": "id",
+            "read": "/orders/{id}",
+        },
+        "privileged": [
+            {"method": "PUT", "path": "/products/50", "json": SAME_PRICE, "roles": ["manager"]},
+            {"method": "GET", "path": "/audit", "roles": ["auditor"]},
+            {"method": "POST", "path": f"/users/{CANARY}/unlock", "roles": ["admin"]},
+        ],
+        "audit_log": {
+            "read": "/audit?since={since}",
+            "role": "auditor",
+            "fields": {name: name for name in ("at", "user", "action", "object", "outcome", "source")},
+            "retention_days": RETENTION_DAYS,
+            "table": "audit_log",
+        },
+        "metrics": {"url": f"{settings.url('shop')}/metrics", "needed": ["shop_requests_total"]},
+        "postgres": {"url": database_url(settings), "app_role": "shop"},
+        "backups": {
+            "folder": str(Backups(state).folder),
+            "restore": restore_command(settings, programs),
+        },
+        "logs": {"files": [str(path) for path in (*written, accounts_file(state))]},
+    }
+
+
+def _cache_url(settings: Settings) -> str:
+    return f"redis://{HOST}:{settings.ports.cache}"
