@@ -7,7 +7,6 @@ deviated as soon as one failed; else inconclusive.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.compliance import AssertedControls
 from chaos_locust.plan.model import Plan
 from compliance.audit import unseen_on_bad
-from compliance.catalogue import Framework, Profile, load
+from compliance.catalogue import Framework, load
 from compliance.checks import Check, judge
 from compliance.during import FILE_NAME, Taken, checks_of, read_taken
 from compliance.target import load_target
@@ -52,17 +51,18 @@ def problems(plan: Plan) -> list[Problem]:
         return [Problem("compliance.framework", str(error))]
     found = []
     try:
-        profile_of(framework, asked)
+        framework.profile(asked.profile)
     except ChaosError as error:
         found.append(Problem("compliance.profile", str(error)))
     told = checks_of(asked.framework, asked.controls)
     for index, control in enumerate(asked.controls):
         place = f"compliance.controls[{index}]"
-        if control not in framework.controls:
-            near = difflib.get_close_matches(control, framework.controls, n=3, cutoff=0.5)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            found.append(Problem(place, f"'{control}' is no control of {framework.title}{hint}"))
-        elif not told[control]:
+        try:
+            framework.control(control)
+        except ChaosError as error:
+            found.append(Problem(place, str(error)))
+            continue
+        if not told[control]:
             found.append(Problem(place, f"nothing that can be measured tells of {control}; leave it out"))
     try:
         target = load_target(Path(asked.target), os.environ)
@@ -74,11 +74,6 @@ def problems(plan: Plan) -> list[Problem]:
     for check in {check.id: check for each in told.values() for check in each}.values():
         found += _missing(check, target, asked)
     return found
-
-
-def profile_of(framework: Framework, asked: AssertedControls) -> Profile:
-    """Raises ChaosError."""
-    return framework.profile(asked.profile)
 
 
 def findings(plan: Plan, recording: Recording) -> list[Finding]:
@@ -93,7 +88,7 @@ def findings(plan: Plan, recording: Recording) -> list[Finding]:
         taken = list(read_taken(recording.folder / FILE_NAME))
     except ChaosError as error:
         return [_finding(asked, framework, each, Outcome.INCONCLUSIVE, str(error)) for each in asked.controls]
-    parameters = profile_of(framework, asked).parameters
+    parameters = framework.profile(asked.profile).parameters
     told = checks_of(asked.framework, asked.controls)
     return [
         _judge(asked, framework, control, told[control], taken, parameters, course)
