@@ -55,7 +55,6 @@ ALTER TABLE reviews ADD FOREIGN KEY (product_id) REFERENCES products;
 INSERT INTO blocked_authors SELECT 2 * n FROM generate_series(1, 10000) n;
 CREATE INDEX reviews_by_product ON reviews (product_id);
 CREATE INDEX reviews_by_author ON reviews (author);
-ANALYZE;
 """
 
 RETENTION_DAYS = 400  # of audit records: twelve months, and some days for whoever comes late
@@ -145,13 +144,15 @@ class Postgres:
         # The owner of a database may drop what others have in it: so the shop is not its owner.
         roles = "CREATE ROLE shop LOGIN;\nCREATE ROLE audit_keeper;\nCREATE DATABASE shop;\n"
         self._run([*single, "template1"], _separated(roles))
-        log = f"SET SESSION AUTHORIZATION audit_keeper;\n{AUDIT_SCHEMA}{AUDIT_GRANTS}"
+        # RESET would not do: without a server, nobody has authenticated himself.
+        become = "SET SESSION AUTHORIZATION {};\n".format
         steps = [
             "GRANT CREATE ON SCHEMA public TO shop, audit_keeper;\n",
-            f"SET SESSION AUTHORIZATION shop;\n{SCHEMA}RESET SESSION AUTHORIZATION;\n",
-            f"{log}RESET SESSION AUTHORIZATION;\n",
-            DELETABLE if deletable_log else "",
+            become("shop") + SCHEMA,
+            become("audit_keeper") + AUDIT_SCHEMA + AUDIT_GRANTS,
+            become(SUPERUSER) + (DELETABLE if deletable_log else ""),
             "REVOKE CREATE ON SCHEMA public FROM shop, audit_keeper;\n",
+            "ANALYZE;\n",
         ]
         self._run([*single, "shop"], _separated("".join(steps)))
         with (self.data / "postgresql.conf").open("a") as file:
@@ -163,11 +164,13 @@ class Postgres:
 
     def _run(self, command: list[str], text: str = "") -> None:
         program = str(self.programs / command[0])
-        subprocess.run(
+        done = subprocess.run(
             [program, *command[1:]], input=text, **as_user(self.user), cwd=self.data,
             env=minimal_environment(), check=True, capture_output=True, text=True,
             start_new_session=True,
         )  # fmt: skip
+        if "ERROR:" in done.stderr:  # of a statement; the server without clients goes on
+            raise subprocess.CalledProcessError(1, done.args, done.stdout, done.stderr)
 
 
 def _separated(statements: str) -> str:
