@@ -47,6 +47,17 @@ class Client(FastHttpUser):
             if response.status_code == 200:
                 op.result = response.json()
 """
+OWN = """
+from invariants.checkers.base import Checked, Violation
+
+class EachIsThere:
+    name = "each-is-there"
+
+    def check(self, history):
+        reads = [op for op in history.of("read") if op.happened]
+        gone = [Violation(self.name, f"{op.key} is gone", (op,)) for op in reads if op.result is None]
+        return Checked(tuple(gone), "" if reads else "nothing was read")
+"""
 CUT, SLOW = "cut-db", "slow-db"
 
 
@@ -70,9 +81,9 @@ def plan(host: str, api: str, upstream: int, listen: int) -> dict[str, Any]:
         "steady_state": ["error_rate < 90%"],  # the second fault comes whatever the first one did
         "faults": [
             {"name": CUT, "kind": "down", "target": "db", "at": "6s", "for": "2s"},
-            {"name": SLOW, "kind": "latency", "target": "db", "latency": "5ms", "at": "9s", "for": "3s"},
+            {"name": SLOW, "kind": "latency", "target": "db", "latency": "40ms", "at": "9s", "for": "3s"},
         ],
-        "invariants": ["linearizable", "cache-consistency"],
+        "invariants": ["linearizable", "cache-consistency", "registers_own:EachIsThere"],
     }
 
 
@@ -82,6 +93,7 @@ def test_a_write_that_was_lost_is_told_with_its_fault(
 ) -> None:
     file, listen = tmp_path / "locustfile.py", free_port()
     file.write_text(CLIENTS)
+    (tmp_path / "registers_own.py").write_text(OWN)
     with (
         proxy_server("-proxy-metrics") as api,
         RegistersServer(f"postgresql://app@127.0.0.1:{listen}/shop", careless) as server,
@@ -108,6 +120,9 @@ def test_a_write_that_was_lost_is_told_with_its_fault(
             assert shown, judged["reason"]
             assert shown <= set(lost)
             assert CUT in (run.results / "junit.xml").read_text()
+    own = finding(verdict, "registers_own:EachIsThere")
+    assert (own["outcome"], own["samples"]) == ("DEVIATED" if careless else "UPHELD", len(history))
+    assert (" is gone [" in own["reason"]) == careless
     if careless:  # the later fault only where it acted on an operation, not wherever it came in between
         slowed = sum(within(spans[SLOW], (op.start_s, op.end_s)) for op in late)
         assert 0 < slowed < len(late)

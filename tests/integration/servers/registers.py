@@ -18,6 +18,7 @@ import psycopg
 TABLE = "CREATE TABLE registers (key text PRIMARY KEY, value text NOT NULL)"
 READ = "SELECT value FROM registers WHERE key = %s"
 WRITE = "INSERT INTO registers VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+CONNECTIONS = 5
 
 
 class RegistersServer:
@@ -41,27 +42,30 @@ class RegistersServer:
 
 
 class Registers:
-    """One connection, which is made anew after each error."""
+    """A few connections; one that breaks is made anew when it is wanted next."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._alone = asyncio.Lock()
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._free: asyncio.Queue[psycopg.AsyncConnection[Any] | None] = asyncio.Queue()
+        for _ in range(CONNECTIONS):
+            self._free.put_nowait(None)
 
     async def ask(self, query: str, *arguments: str) -> Any:
         """The first value of the first row. Raises psycopg.Error."""
-        async with self._alone:
-            try:
-                if self._connection is None:
-                    self._connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-                cursor = await self._connection.execute(query, arguments)
-                row = await cursor.fetchone() if cursor.description else None
-                return None if row is None else row[0]
-            except psycopg.Error:
-                if self._connection is not None:
-                    await self._connection.close()
-                self._connection = None
-                raise
+        connection = await self._free.get()
+        try:
+            if connection is None:
+                connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+            cursor = await connection.execute(query, arguments)
+            row = await cursor.fetchone() if cursor.description else None
+            return None if row is None else row[0]
+        except psycopg.Error:
+            if connection is not None:
+                await connection.close()
+            connection = None
+            raise
+        finally:
+            self._free.put_nowait(connection)
 
 
 async def serve(dsn: str, careless: bool) -> None:
