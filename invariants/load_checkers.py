@@ -28,12 +28,13 @@ class Judges:
     """What a checker looks at in a load run.
 
     statement: what must hold. kinds: of operations, empty: all. measures: it judges the target's speed or
-    errors, which may be the load generator's own trouble.
+    errors, which may be the load generator's own trouble. without: options that need what no user can tell.
     """
 
     statement: str
     kinds: tuple[str, ...] = ()
     measures: bool = False
+    without: tuple[str, ...] = ()
 
 
 CHECKERS: Mapping[str, Judges] = {
@@ -44,11 +45,19 @@ CHECKERS: Mapping[str, Judges] = {
     "circuit-breaker": Judges(
         "the breaker lets a call through within timeout and grace after its dependency is healthy", ("call",)
     ),
+    "conditional-updates": Judges(
+        "an update is refused when another came after the read that it is based on", ("read", "update")
+    ),
     "counter": Judges("a counter is what was added to it less what was taken", ("add", "take", "read")),
     "delivery": Judges(
         "each message comes once, and after those sent before it", ("enqueue", "dequeue", "drain")
     ),
     "error-rate-limited": Judges("no greater share than the limit fails or has no answer", measures=True),
+    "exclusion": Judges(
+        "no more than the capacity hold a lock at a time, and none is refused it while it is free",
+        ("acquire", "acquire_shared", "release"),
+        without=("most_overtaken",),
+    ),
     "latency-bounded": Judges("the quantile of the times is within the limit", measures=True),
     "linearizable": Judges(
         "each operation on a key takes effect at one instant between its start and its answer",
@@ -63,6 +72,9 @@ CHECKERS: Mapping[str, Judges] = {
     "set-full": Judges("an acknowledged element is in every read that starts later", ("add", "read")),
     "shared-map": Judges(
         "each entry is what was last put there, in iterations too", ("put", "delete", "get", "iterate")
+    ),
+    "single-flight": Judges(
+        "the origin is not asked for a key while the answer is under way or good", ("get", "origin_calls")
     ),
     "total-queue": Judges(
         "each accepted message comes out exactly once, and nothing else does", ("enqueue", "dequeue", "drain")
@@ -89,7 +101,8 @@ def made(name: str, options: Mapping[str, Any]) -> Checker:
     cls = _class_of(name)
     problems, values = list[Problem](), dict[str, Any]()
     kinds = _kinds(name, cls)
-    known = {_key(option): option for option in defaults_of(cls)}
+    defaults = _defaults(name, cls)
+    known = {_key(option): option for option in defaults}
     for key, value in options.items():
         if key not in known:
             text = f"{name} has no option '{key}'; {did_you_mean(key, known) if known else 'it has none'}"
@@ -99,7 +112,7 @@ def made(name: str, options: Mapping[str, Any]) -> Checker:
             values[known[key]] = _value(known[key], kinds[known[key]], value, is_own(name))
         except ValueError as error:
             problems.append(Problem(key, str(error)))
-    for option, default in defaults_of(cls).items():
+    for option, default in defaults.items():
         if default is MISSING and _key(option) not in options:
             problems.append(Problem(_key(option), f"is missing; {name} needs it"))
     if problems:
@@ -115,7 +128,7 @@ def shown_options(name: str, checker: Checker) -> dict[str, str]:
     """All options of it as a plan has them, those too that were not given."""
     return {
         _key(option): _shown(option, getattr(checker, option), is_own(name))
-        for option in defaults_of(type(checker))
+        for option in _defaults(name, type(checker))
     }
 
 
@@ -128,6 +141,12 @@ def _class_of(name: str) -> type[Any]:
     except UnknownChecker as error:
         text = str(error)
     raise InvalidPlan([Problem("", text)])
+
+
+def _defaults(name: str, cls: type[Any]) -> dict[str, Any]:
+    """Its options, as `defaults_of` has them, but for those that a load run does not have."""
+    without = () if is_own(name) else CHECKERS[name].without
+    return {option: default for option, default in defaults_of(cls).items() if option not in without}
 
 
 def _kinds(name: str, cls: type[Any]) -> dict[str, Any]:

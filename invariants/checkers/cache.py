@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from invariants.checkers.base import Checked, Violation
+from invariants.checkers.origin_log import judge_log
 from invariants.history import History, Operation
 
 
@@ -56,7 +57,9 @@ class CacheConsistency:
 
 @dataclass(frozen=True, slots=True)
 class SingleFlight:
-    """`get` of a key by clients, `origin` of a key: the calls that the origin got, as it logged them.
+    """`get` of a key by clients, `origin` of a key: the calls that the origin got, as it logged them. Without
+    these: `origin_calls`, of which the last has that log as result, with times on any clock of its own; see
+    `invariants.checkers.origin_log`.
 
     lasts_s: how long what was fetched is good for; one key may be fetched once in that time, and only one
     call may be under way.
@@ -71,6 +74,9 @@ class SingleFlight:
     def check(self, history: History) -> Checked:
         violations, told = list[Violation](), 0
         calls, gets = history.of("origin"), history.of("get")
+        logs = [op for op in history.of("origin_calls") if op.happened]
+        if logs and not calls:
+            return judge_log(self.name, self.lasts_s, logs[-1], gets)
         for key in sorted({call.key for call in calls}, key=str):
             operations = [call for call in calls if call.key == key]
             wanted = [get for get in gets if get.key == key]

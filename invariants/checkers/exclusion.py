@@ -6,11 +6,14 @@ intervals are compared, so what is found cannot be explained by delays between a
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from invariants.checkers.base import Checked, Violation
+from invariants.checkers.held import holds_of
 from invariants.history import History, Operation
 
 HELD = "held"
@@ -26,6 +29,8 @@ class Exclusion:
     over by more than so many that asked later, 0 for first come, first served, None for no promise. For that
     the result also has "arrived_s", when the request surely stood in line, and "waiting_s", when it surely
     still did, the last time that is known.
+
+    Or, as `invariants.checkers.held` has it, `acquire`, `acquire_shared` and `release` with a token.
     """
 
     capacity: int = 1
@@ -38,11 +43,14 @@ class Exclusion:
     def check(self, history: History) -> Checked:
         violations, contended, lines, holds = list[Violation](), 0, 0, 0
         for operations in history.by_key().values():
-            asked = [op for op in operations if op.kind in ("hold", "share")]
+            told = holds_of(operations)
+            asked = [op for op in operations if op.kind in ("hold", "share")] + [hold for hold, _ in told]
+            asked.sort(key=lambda op: op.start_s)
             held = [op for op in asked if op.happened]
             holds += len(held)
             contended += _met(asked, self.capacity)
-            violations += self._together(held) + self._stuck(asked)
+            parts = {(hold.process, hold.number): proof for hold, proof in told}
+            violations += [_with(parts, found) for found in self._together(held) + self._stuck(asked)]
             if self.most_overtaken is not None:
                 found, tried = self._overtaken(held, self.most_overtaken)
                 violations += found
@@ -70,12 +78,15 @@ class Exclusion:
 
     def _stuck(self, asked: Sequence[Operation]) -> list[Violation]:
         """Those that were told that others held, while nobody can have."""
-        violations = []
+        violations, others = [], [op for op in asked if op.maybe]
+        starts_s = [op.start_s for op in others]
+        latest_s = list(itertools.accumulate(map(_held_until_s, others), max))
         for refused in [op for op in asked if op.outcome == "fail" and op.error == HELD]:
-            others = [op for op in asked if op.maybe and op.start_s <= refused.end_s]
-            if not any(_held_until_s(op) >= refused.start_s for op in others):
+            place = bisect_right(starts_s, refused.end_s)
+            if not place or latest_s[place - 1] < refused.start_s:
                 title = f"it was not given although nobody can have held it: {refused}"
-                violations.append(Violation(self.name, title, (*others[-1:], refused), "stuck"))
+                shown = (*others[max(0, place - 1) : place], refused)
+                violations.append(Violation(self.name, title, shown, "stuck"))
         return violations
 
     def _overtaken(self, held: Sequence[Operation], most: int) -> tuple[list[Violation], int]:
@@ -92,6 +103,12 @@ class Exclusion:
                 title = f"{len(before)} that asked later were served first, {most} allowed: {waiter}"
                 violations.append(Violation(self.name, title, (waiter, *before), "overtaken"))
         return violations, tried
+
+
+def _with(parts: Mapping[tuple[str, int], tuple[Operation, ...]], found: Violation) -> Violation:
+    """With what each stands for in its place."""
+    really = [part for op in found.operations for part in parts.get((op.process, op.number), (op,))]
+    return replace(found, operations=tuple(sorted(really, key=lambda op: op.start_s)))
 
 
 def together(held: Sequence[Operation]) -> list[list[Operation]]:
@@ -117,10 +134,11 @@ def waits_s(history: History) -> list[float]:
 
 
 def _met(asked: Sequence[Operation], capacity: int) -> int:
-    """How many came while others had, or asked for, what excludes them."""
+    """How many surely came while others had, or asked for, what excludes them, however far clocks are off."""
     met, active = 0, list[Operation]()
     for operation in [op for op in asked if op.happened or op.error == HELD]:
-        active = [op for op in active if op.end_s > operation.start_s]
+        came_s = operation.start_s + 2 * operation.widened_s
+        active = [op for op in active if op.end_s - 2 * op.widened_s > came_s]
         alone = sum(op.kind == "hold" for op in active)
         if operation.kind == "hold":
             met += alone >= capacity or alone < len(active)
