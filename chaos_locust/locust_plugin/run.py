@@ -1,4 +1,4 @@
-"""One run, from its start to its verdict: wires load, conductor, guardian, journal, judge and reports."""
+"""One run, from its start to its end: wires load, conductor, guardian and journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from locust import log as locust_log
 from locust.env import Environment
 
 from chaos_locust import __version__
-from chaos_locust.companions import companion_findings
 from chaos_locust.conductor import Action, Conductor
 from chaos_locust.errors import ChaosError
 from chaos_locust.events import (
@@ -34,11 +33,11 @@ from chaos_locust.events import (
     SteadyState,
     WorkerEvent,
 )
-from chaos_locust.journal import HISTORY_NAME, JOURNAL_NAME, Journal, read_journal
-from chaos_locust.judge.judge import judge
+from chaos_locust.journal import HISTORY_NAME, JOURNAL_NAME, Journal
 from chaos_locust.judge.layout import plan_layout
 from chaos_locust.judge.verdict import Verdict
 from chaos_locust.leases.client import Guardian
+from chaos_locust.locust_plugin.ending import UNDO_LIMIT_S, discard, judged, left_dirty, tell, undo
 from chaos_locust.locust_plugin.history import HistoryFile
 from chaos_locust.locust_plugin.master import LoadMaster
 from chaos_locust.locust_plugin.messages import epoch_clock
@@ -46,14 +45,9 @@ from chaos_locust.locust_plugin.operations import Row
 from chaos_locust.measure.clock import ClockError
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
-from chaos_locust.reports.terminal import print_verdict
-from chaos_locust.reports.write import write_all
 from chaos_locust.watch import PROVISIONAL_S, Watch
 
 logger = logging.getLogger("chaos_locust")
-
-UNDO_LIMIT_S = 30.0
-"""How long the end of a run waits for its faults to be undone before it is told as dirty."""
 
 
 class ChaosRun:
@@ -243,34 +237,20 @@ class ChaosRun:
         for action in self._conductor.finish():
             self._carry_out(action)
         self._load.stop_load()
-        self._undo()
-        if not began:  # nothing was measured: no folder that looks like a run is left
+        if self.plan.faults:
+            undo(self._guardian, self._recovery)
+            for event in left_dirty(self.plan, self.fault_states, self.now_s):
+                self._on_event(event)
+        if not began:
             self._journal.close()
-            for name in (JOURNAL_NAME, HISTORY_NAME):
-                (self.folder / name).unlink(missing_ok=True)
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
+            discard(self.folder)
             return
         if self._history is not None:
             self._write(self._history.close)
         self._on_event(self._ended(*(self._ending or (reason, detail))))
         self._journal.close()
-        recording = read_journal(self.folder)
-        self.verdict = judge(self.plan, recording, companion_findings(self.plan, recording))
-        write_all(self.folder, self.verdict, recording)
-        print_verdict(sys.stdout, self.verdict, recording, self.folder)
-
-    def _undo(self) -> None:
-        """The load is over: what still acts is waited for; what was made for the targets is taken away."""
-        if not self.plan.faults:
-            return
-        if self._recovery is not None:
-            self._recovery.join()
-        else:
-            self._guardian.close(UNDO_LIMIT_S)
-        for name, last in self.fault_states.items():
-            if last.state in ("due", "asked", "active", "revert_asked") and not self.plan.fault(name).instant:
-                self._on_event(FaultEvent(self.now_s, name, "dirty", "it was not told to be undone"))
+        self.verdict, recording = judged(self.plan, self.folder)
+        tell(self.folder, self.verdict, recording)
 
     def _header(self, start_epoch_s: float) -> RunStarted:
         return RunStarted(
