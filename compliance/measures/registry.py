@@ -8,7 +8,7 @@ from importlib import import_module
 
 from compliance.measures.base import Measure
 
-TOPICS = ("tls",)
+TOPICS = ("tls", "audit_log", "audit_kept")
 
 
 @cache
