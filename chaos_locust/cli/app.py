@@ -8,7 +8,19 @@ from collections.abc import Sequence
 import typer
 
 from chaos_locust import __version__
-from chaos_locust.cli import abort, check, cleanup, clock, demo, faults, invariants, proxy, report, run_plan
+from chaos_locust.cli import (
+    abort,
+    check,
+    cleanup,
+    clock,
+    compliance,
+    demo,
+    faults,
+    invariants,
+    proxy,
+    report,
+    run_plan,
+)
 from chaos_locust.errors import ChaosError
 from chaos_locust.judge.verdict import EXIT_USAGE
 
@@ -29,6 +41,7 @@ app.command("proxy", context_settings=proxy.CONTEXT_SETTINGS, add_help_option=Fa
 app.command("clock", context_settings=clock.CONTEXT_SETTINGS)(clock.clock)
 app.add_typer(demo.app, name="demo")
 app.add_typer(invariants.app, name="invariants")
+app.add_typer(compliance.app, name="compliance")
 
 
 @app.callback(invoke_without_command=True)
