@@ -16,7 +16,8 @@ POLL_S = 0.1
 
 @dataclass
 class RequestsAreAnswered(Machine):
-    """tries: so often a request is tried; pause_s: between two of them."""
+    """tries: so often a request is tried; pause_s: between two of them. wait_s: now and then, for what takes
+    its time to show."""
 
     name = "requests_are_answered"
     reason = "What is behind a service breaks now and then; those who use it need not notice."
@@ -24,6 +25,7 @@ class RequestsAreAnswered(Machine):
 
     tries: int = 3
     pause_s: float = 0.2
+    wait_s: float = 0.6
 
     @property
     def statement(self) -> str:
@@ -33,7 +35,11 @@ class RequestsAreAnswered(Machine):
     def checker(self) -> Answered:
         return Answered()
 
-    @rule(value=INPUTS)
+    @rule()
+    def wait(self, client: Any) -> None:
+        self.target.sleep(self.wait_s)
+
+    @rule(value=INPUTS, weight=4)
     def request(self, client: Any, value: str) -> None:
         for _ in range(self.tries - 1):
             try:
