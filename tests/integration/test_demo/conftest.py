@@ -128,6 +128,36 @@ class RunningShop:
         assert row is not None
         return row[0]
 
+    def restart(self, *names: str) -> None:
+        """Kill processes of it, and wait until they are there again and all answers."""
+        before = {name: self.pid(name) for name in names}
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+
+        def there() -> bool:
+            pids = [self.state / f"{name}.pid" for name in names]
+            return all(file.exists() for file in pids) and all(
+                self.pid(name) != pid for name, pid in before.items()
+            )
+
+        assert until(there)
+        assert until(self.is_ready, 20)
+
+    def is_ready(self) -> bool:
+        try:
+            reply = self.http.get("/health/ready")
+        except httpx.HTTPError:
+            return False
+        return reply.is_success and all(part["ok"] for part in reply.json()["parts"].values())
+
+    def plant(self, lapse: str | None) -> None:
+        """As if it had been started with that lapse, where the shop or the identity service has it."""
+        settings = json.loads((self.state / "settings.json").read_text())
+        (self.state / "settings.json").write_text(json.dumps({**settings, "defect": lapse}))
+        (self.state / "identity-accounts.json").unlink()
+        self._tokens.clear()
+        self.restart("identity", "shop")
+
     def stop(self) -> int:
         """SIGTERM, as a user would; the exit code."""
         self.http.close()
