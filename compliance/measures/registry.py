@@ -8,7 +8,19 @@ from importlib import import_module
 
 from compliance.measures.base import Measure
 
-TOPICS = ("tls", "audit_log", "audit_kept")
+TOPICS = (
+    "tls",
+    "audit_log",
+    "audit_kept",
+    "headers",
+    "banners",
+    "access",
+    "tokens",
+    "credentials",
+    "passwords",
+    "lockout",
+    "sessions",
+)
 
 
 @cache
