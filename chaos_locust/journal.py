@@ -42,6 +42,7 @@ from chaos_locust.redact import redact, redact_text
 
 JOURNAL_NAME = "journal.jsonl"
 HISTORY_NAME = "history.jsonl"  # what users did, beside the journal, where the plan has invariants
+CONTROLS_NAME = "compliance.jsonl"  # what was measured of its controls, where the plan has any
 GUARDIAN_NAME = "guardian.jsonl"  # what the guardian wrote by itself, beside the journal
 
 _KINDS: Mapping[str, type[Event]] = {

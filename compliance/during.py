@@ -26,8 +26,6 @@ from compliance.checks import Check, bindings, checks
 from compliance.measurement import Measurement
 from compliance.target import load_target
 
-FILE_NAME = "compliance.jsonl"
-
 
 @dataclass(frozen=True, slots=True)
 class Taken:

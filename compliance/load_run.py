@@ -15,6 +15,7 @@ from typing import Any
 
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
 from chaos_locust.events import Recording
+from chaos_locust.journal import CONTROLS_NAME
 from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.compliance import AssertedControls
@@ -22,7 +23,7 @@ from chaos_locust.plan.model import Plan
 from compliance.audit import unseen_on_bad
 from compliance.catalogue import Framework, load
 from compliance.checks import Check, judge
-from compliance.during import FILE_NAME, Taken, checks_of, read_taken
+from compliance.during import Taken, checks_of, read_taken
 from compliance.target import load_target
 
 SOURCE = "compliance"
@@ -85,7 +86,7 @@ def findings(plan: Plan, recording: Recording) -> list[Finding]:
     try:
         if recording.folder is None:
             raise ChaosError("the run was recorded nowhere")
-        taken = list(read_taken(recording.folder / FILE_NAME))
+        taken = list(read_taken(recording.folder / CONTROLS_NAME))
     except ChaosError as error:
         return [_finding(asked, framework, each, Outcome.INCONCLUSIVE, str(error)) for each in asked.controls]
     parameters = framework.profile(asked.profile).parameters

@@ -37,6 +37,7 @@ from chaos_locust.journal import HISTORY_NAME, JOURNAL_NAME, Journal
 from chaos_locust.judge.layout import plan_layout
 from chaos_locust.judge.verdict import Verdict
 from chaos_locust.leases.client import Guardian
+from chaos_locust.locust_plugin.auditing import Auditing
 from chaos_locust.locust_plugin.ending import UNDO_LIMIT_S, discard, judged, left_dirty, tell, undo
 from chaos_locust.locust_plugin.history import HistoryFile
 from chaos_locust.locust_plugin.master import LoadMaster
@@ -78,6 +79,7 @@ class ChaosRun:
         self._layout = plan_layout(plan)
         self._journal = Journal(folder / JOURNAL_NAME, self._layout, lambda: self.now_s)
         self._history = HistoryFile(folder / HISTORY_NAME) if plan.invariants else None
+        self._auditing = Auditing(plan.compliance, folder) if plan.compliance else None
         self._guardian = Guardian(self.run_id, plan, folder, self._on_guardian)
         sinks = self._on_event, self._on_windows, self._on_operations
         self._load = LoadMaster(environment, plan, self._layout, *sinks)
@@ -118,6 +120,8 @@ class ChaosRun:
             self._on_event(event)
         if self.plan.faults:
             self._guardian.begin(self._start_epoch_s)
+        if self._auditing is not None:
+            self._auditing.begin(self._start_epoch_s)
 
     def conduct(self) -> None:
         """Carries out the faults until the load's end or `interrupt`; `finish` has to follow."""
@@ -237,10 +241,14 @@ class ChaosRun:
         for action in self._conductor.finish():
             self._carry_out(action)
         self._load.stop_load()
+        if self._auditing is not None:
+            self._auditing.stop()
         if self.plan.faults:
             undo(self._guardian, self._recovery)
             for event in left_dirty(self.plan, self.fault_states, self.now_s):
                 self._on_event(event)
+        if self._auditing is not None:
+            self._auditing.join()
         if not began:
             self._journal.close()
             discard(self.folder)
