@@ -78,7 +78,7 @@ class Tokens:
         try:
             return {"token": body["access_token"], "expires_in": body["expires_in"]}
         except KeyError as error:
-            raise Unavailable("identity", "login: no token") from error
+            raise Unavailable("identity", "the identity service does not answer as it should") from error
 
     async def change_password(self, user: str, old: str, new: str) -> None:
         """Raises WrongCredentials, ShopError 422, Unavailable."""
@@ -101,7 +101,7 @@ class Tokens:
             told: dict[str, Any] = answer.raise_for_status().json()
             return told
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
-            raise Unavailable("identity", f"{path}: {type(error).__name__}") from error
+            raise Unavailable("identity", "the identity service does not answer") from error
 
     async def user(self, authorization: str | None) -> User:
         """The user of an `Authorization: Bearer ...` header. Raises ShopError 401, Unavailable."""
@@ -112,9 +112,9 @@ class Tokens:
             claims = await self._believed(token)
             user = User(claims["sub"], claims["role"], str(claims["jti"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError) as error:
-            raise ShopError(401, "invalid_token", f"the token is not valid: {error}") from error
+            raise ShopError(401, "invalid_token", "the token is not valid") from error
         if await self._revoked.holds(user.jti):
-            raise ShopError(401, "invalid_token", "the token is not valid: it was given back")
+            raise ShopError(401, "invalid_token", "the token is not valid")
         return user
 
     async def _believed(self, token: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Tokens:
             try:
                 await asyncio.shield(fetching)
             except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError, jwt.PyJWTError) as error:
-                raise Unavailable("identity", f"signing keys: {type(error).__name__}") from error
+                raise Unavailable("identity", "the identity service has not told its keys") from error
         if kid not in self._keys:
             raise jwt.InvalidTokenError("signed with an unknown key")
         return self._keys[kid]
