@@ -30,7 +30,7 @@ from tests.servers.postgres import PostgresServer, running_postgres
 
 LIMIT_S = 60
 UPDATERS = 100
-UPDATED_S = 6.0
+UPDATED_S = 30.0
 LOCK_LIMIT_S = 10  # who waits longer than that for a row is told so by the server, and fails the test
 WAITING = """
 SELECT count(*), coalesce(max(extract(epoch FROM clock_timestamp() - waitstart)), 0)::float8

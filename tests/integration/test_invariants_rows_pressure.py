@@ -32,7 +32,7 @@ SAMPLE_S = 0.5
 
 CLIENTS = 40
 ANSWERS = 60 * CLIENTS
-FAIREST = 0.85
+FAIREST = 0.9
 """Jain's index of the requests that each client got answered: 1 where all got as many, 1/n where one got all.
 Clients of a server that takes turns come to more than this; if a quarter of them gets hardly any, it is 0.75.
 """
