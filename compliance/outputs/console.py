@@ -99,6 +99,7 @@ def _not_assessed(report: Report) -> list[str]:
     lines = []
     for reason, controls in not_assessed_of(report.result).items():
         lines += _block("NOT ASSESSED", f"{len(controls)}: {WHY_NOT[reason]}")
+        lines += _wrapped(" " * _FIRST, ", ".join(each.control.id for each in controls))
         if reason == "not_known":
             failed = {
                 (outcome.check.measure, outcome.text)
@@ -108,8 +109,6 @@ def _not_assessed(report: Report) -> list[str]:
             }
             for measure, text in sorted(failed):
                 lines += _wrapped(" " * _FIRST, f"{measure}: {text}", "- ")
-        else:
-            lines += _wrapped(" " * _FIRST, ", ".join(each.control.id for each in controls))
     return [*lines, ""] if lines else []
 
 

@@ -112,6 +112,6 @@ def _check(before: str, after: str, section: str, data: dict[str, Any]) -> None:
         raise ChaosError("the file of decisions is no mapping of attestations, exclusions, waivers, plans")
     if now != {**was, section: [*(was.get(section) or []), data]}:
         raise ChaosError(
-            f"the entry cannot be added without changing something else: {section} is written in a way of its own; "
-            "write it as a list of lines that begin with `- `"
+            f"the entry cannot be added without changing something else, for {section} is written in a way "
+            "of its own; write it as a list of lines that begin with `- `"
         )
