@@ -48,7 +48,8 @@ def write_target(settings: Settings, programs: Path) -> None:
 def target(settings: Settings, programs: Path) -> dict[str, Any]:
     """Paths are absolute; what stands in braces is put there by the audit.
 
-    The cache is left out: it has no password, for only the shop's own machine reaches it.
+    Two things are left out that are there for experiments on one machine: HTTP without TLS, which load tests
+    use, and the cache, which has no password.
     """
     state = settings.state
     accounts = {user: {"user": user, "password": word, "role": role} for user, (word, role) in USERS.items()}
@@ -58,7 +59,6 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
         "name": "shop",
         "http": {
             "url": settings.url("shop_tls"),
-            "plain": settings.url("shop"),
             "ca": str(Certificates.of(state).ca),
             "openapi": "/openapi.json",
             "public": PUBLIC,
