@@ -20,6 +20,9 @@ TOPICS = (
     "passwords",
     "lockout",
     "sessions",
+    "network",
+    "backups",
+    "dependencies",
 )
 
 
