@@ -145,6 +145,9 @@ class Auditor:
             status, reason = "unreachable", str(error)
         except Unsupported as error:
             status, reason = "unsupported", str(error)
+        except ImportError as error:
+            status = "unsupported"
+            reason = f"it needs the package {error.name}: pip install 'chaos-locust[compliance]'"
         except ChaosError as error:
             status, reason = "error", str(error)
         except (

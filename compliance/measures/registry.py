@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
+from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure
 
 TOPICS = (
@@ -28,9 +29,15 @@ TOPICS = (
 
 @cache
 def measures() -> dict[str, type[Measure]]:
+    """Raises ChaosError where a package is missing."""
     found: dict[str, type[Measure]] = {}
     for topic in TOPICS:
-        for each in import_module(f"compliance.measures.{topic}").MEASURES:
+        try:
+            module = import_module(f"compliance.measures.{topic}")
+        except ImportError as error:
+            text = f"audits need the package {error.name}: pip install 'chaos-locust[compliance]'"
+            raise ChaosError(text) from None
+        for each in module.MEASURES:
             assert each.name not in found, each.name
             found[each.name] = each
     return found
