@@ -5,6 +5,7 @@ The file is written before an attempt is answered, so that nobody gets more atte
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from chaos_locust.demo.settings import Settings
 
 LOCK_AFTER = 6  # failed attempts in a row
 LOCKED_S = 30 * 60
+MOST_STRANGERS = 1000  # names that nobody has, whose failed attempts are remembered
 REMEMBERED = 4  # passwords that may not be taken again
 
 # The accounts of the demo: password and role. Managers change prices, auditors read the audit log,
@@ -32,19 +34,27 @@ USERS = {
 }
 DEFAULT_ADMIN = {"admin": ("admin123", "admin")}  # the lapse `default-admin`
 
-# `locks`: wrong, and locked from now on. The last three look the same to whoever asks.
+# `locks`: wrong, and locked from now on. None of the last four is told from the others by its answer.
 Attempt = Literal["right", "wrong", "locks", "locked", "unknown"]
 
 
 class Account(TypedDict):
     role: str
     secrets: list[Secret]  # the last one is valid
+
+
+class Failures(TypedDict):
+    """In a row, and when the last one was that counted, in seconds since the epoch."""
+
     failed: int
     failed_at: float
 
 
 class Accounts:
-    """All accounts by name, in memory and in a file."""
+    """All accounts by name, in memory and in a file.
+
+    Names that nobody has are locked like others, or the lock would tell who has an account.
+    """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._path = accounts_file(settings.state)
@@ -53,12 +63,15 @@ class Accounts:
         self._any_password = settings.has("weak-passwords")
         self._plain = settings.has("plain-passwords")
         self._nobody = sealed(os.urandom(16).hex())
+        self._accounts: dict[str, Account] = {}
+        self._failures: dict[str, Failures] = {}
         if self._path.exists():
-            self._accounts: dict[str, Account] = json.loads(self._path.read_text())
+            kept = json.loads(self._path.read_text())
+            self._accounts, self._failures = kept["accounts"], kept["failures"]
         else:
             users = {**USERS, **(DEFAULT_ADMIN if settings.has("default-admin") else {})}
             self._accounts = {
-                user: Account(role=role, secrets=[sealed(password, self._plain)], failed=0, failed_at=0)
+                user: Account(role=role, secrets=[sealed(password, self._plain)])
                 for user, (password, role) in users.items()
             }
             self._save()
@@ -70,23 +83,49 @@ class Accounts:
         """Somebody gives a password. What takes time is done for unknown users too."""
         account = self._accounts.get(user)
         right = matches(account["secrets"][-1] if account else self._nobody, password)
-        failed_before = account is not None and account["failed"] > 0
-        outcome: Attempt = "unknown" if account is None else self._counted(account, right)
-        if outcome != "right" or failed_before:
+        outcome = self._counted(user, right and account is not None)
+        return outcome if account or outcome == "right" else "unknown"
+
+    def locked_for_s(self, user: str) -> float:
+        """0 if it is not locked."""
+        failures = self._failures.get(self._name(user))
+        if not self._locks or failures is None or failures["failed"] < LOCK_AFTER:
+            return 0
+        return max(0, failures["failed_at"] + LOCKED_S - self._clock())
+
+    def _counted(self, user: str, right: bool) -> Attempt:
+        name, now = self._name(user), self._clock()
+        before = self._failures.pop(name, Failures(failed=0, failed_at=now))
+        if now - before["failed_at"] >= LOCKED_S:
+            before = Failures(failed=0, failed_at=now)
+        outcome: Attempt = "wrong"
+        if self._locks and before["failed"] >= LOCK_AFTER:
+            self._failures[name] = before
+            outcome = "locked"
+        elif right:
+            outcome = "right"
+        else:
+            self._failures[name] = Failures(failed=before["failed"] + 1, failed_at=now)
+            if self._locks and before["failed"] + 1 == LOCK_AFTER:
+                outcome = "locks"
+        if outcome != "right" or before["failed"]:
+            self._forget_strangers()
             self._save()
         return outcome
 
-    def _counted(self, account: Account, right: bool) -> Attempt:
-        if self._clock() - account["failed_at"] >= LOCKED_S:
-            account["failed"] = 0
-        if self._locks and account["failed"] >= LOCK_AFTER:
-            return "locked"
-        if right:
-            account["failed"] = 0
-            return "right"
-        account["failed"] += 1
-        account["failed_at"] = self._clock()
-        return "locks" if self._locks and account["failed"] == LOCK_AFTER else "wrong"
+    def _forget_strangers(self) -> None:
+        """Those who failed longest ago; never those who have an account, or anybody could unlock them."""
+        strangers = [name for name in self._failures if name not in self._accounts]
+        for name in strangers[: max(0, len(strangers) - MOST_STRANGERS)]:
+            del self._failures[name]
+
+    def _name(self, user: str) -> str:
+        """Names that nobody has may be passwords, or endless."""
+        return (
+            user
+            if user in self._accounts
+            else f"#{hashlib.sha256(user.encode(errors='replace')).hexdigest()}"
+        )
 
     def refusal(self, user: str, new: str) -> str | None:
         """Why that may not be the user's new password, None if it may."""
@@ -105,12 +144,12 @@ class Accounts:
         """False if there is no such user."""
         if user not in self._accounts:
             return False
-        self._accounts[user]["failed"] = 0
+        self._failures.pop(user, None)
         self._save()
         return True
 
     def _save(self) -> None:
-        write_private(self._path, json.dumps(self._accounts))
+        write_private(self._path, json.dumps({"accounts": self._accounts, "failures": self._failures}))
 
 
 def accounts_file(state: Path) -> Path:

@@ -6,6 +6,7 @@ The keys are kept in a file, so that tokens stay valid when the service is kille
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import uuid
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from chaos_locust.demo.accounts import Accounts, write_private
+from chaos_locust.demo.accounts import Accounts, Attempt, write_private
 from chaos_locust.demo.service import run
 from chaos_locust.demo.settings import Settings
 
@@ -85,6 +86,10 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
     """
     endless = settings.has("no-expiry")
 
+    def refused(user: str, attempt: Attempt) -> JSONResponse:
+        locked_s = math.ceil(accounts.locked_for_s(user))
+        return JSONResponse({"error": WRONG, "attempt": attempt, "locked_s": locked_s}, 401)
+
     async def token(request: Request) -> JSONResponse:
         try:
             body = await request.json()
@@ -96,7 +101,7 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
             return JSONResponse({"error": f"expires_in: at least 1; audience: {AUDIENCES}"}, 422)
         attempt = accounts.attempt(user, password)
         if attempt != "right":
-            return JSONResponse({"error": WRONG, "attempt": attempt}, 401)
+            return refused(user, attempt)
         lasts_s = NO_EXPIRY_S if endless else min(lasts_s, TOKEN_S)
         signed = keys.sign(user, accounts.role(user), time.time(), lasts_s, audience)
         return JSONResponse({"access_token": signed, "token_type": "Bearer", "expires_in": lasts_s})
@@ -109,7 +114,7 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
             return JSONResponse({"error": "needs user, old and new"}, 422)
         attempt = accounts.attempt(user, old)
         if attempt != "right":
-            return JSONResponse({"error": WRONG, "attempt": attempt}, 401)
+            return refused(user, attempt)
         refusal = accounts.refusal(user, new)
         if refusal:
             return JSONResponse({"error": refusal}, 422)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.errors import ShopError, Unavailable
+from chaos_locust.demo.shop.tokens import WrongCredentials
 
 
 def answer_errors(app: FastAPI, refused: Callable[[Request, ShopError], None], settings: Settings) -> None:
@@ -33,6 +34,8 @@ def answer_errors(app: FastAPI, refused: Callable[[Request, ShopError], None], s
         headers = {"Retry-After": "1"} if isinstance(error, Unavailable) else None
         if error.status == 401:
             headers = {"WWW-Authenticate": "Bearer"}
+        if isinstance(error, WrongCredentials) and error.locked_s:
+            headers = {**(headers or {}), "Retry-After": str(error.locked_s)}
         return answer(error, error.status, error.code, error.detail, headers)
 
     @app.exception_handler(RequestValidationError)

@@ -37,10 +37,10 @@ class User:
 
 class WrongCredentials(ShopError):
     """attempt: what came of it, as the identity service says (accounts.Attempt). The client is not told, but
-    with the lapse `user-enumeration`."""
+    with the lapse `user-enumeration`. locked_s: for how long nothing is right any more under that name."""
 
-    def __init__(self, attempt: str, telling: bool) -> None:
-        self.locks = attempt == "locks"
+    def __init__(self, attempt: str, locked_s: int, telling: bool) -> None:
+        self.locks, self.locked_s = attempt == "locks", locked_s
         told = (401, "wrong_credentials", "wrong user or password")
         super().__init__(*(_TELLING.get(attempt, told) if telling else told))
 
@@ -88,18 +88,19 @@ class Tokens:
         """Raises ShopError 404, Unavailable."""
         await self._ask("/unlock", {"user": user})
 
-    async def _ask(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    async def _ask(self, path: str, wish: Mapping[str, object]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._client.post(path, json=body)
+                answer = await self._client.post(path, json=wish)
             if answer.status_code == 401:
-                raise WrongCredentials(answer.json()["attempt"], self._telling)
+                told = answer.json()
+                raise WrongCredentials(told["attempt"], told["locked_s"], self._telling)
             if answer.status_code == 404:
                 raise ShopError(404, "no_such_user", "there is no such user")
             if answer.status_code == 422:
                 raise ShopError(422, "wrong_wish", str(answer.json()["error"]))
-            told: dict[str, Any] = answer.raise_for_status().json()
-            return told
+            body: dict[str, Any] = answer.raise_for_status().json()
+            return body
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
             raise Unavailable("identity", "the identity service does not answer") from error
 

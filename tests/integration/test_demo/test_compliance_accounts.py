@@ -75,6 +75,27 @@ def test_who_is_locked_out_locks_nobody_else_out(settings, clock):
     assert accounts.attempt("nobody", "wonderland") == "unknown"
 
 
+def test_a_name_that_nobody_has_is_locked_for_as_long_as_one_that_somebody_has(settings, clock):
+    accounts = Accounts(settings, clock)
+    for _ in range(LOCK_AFTER + 1):
+        assert accounts.attempt("nobody", "wrong") == "unknown"
+        accounts.attempt("canary", "wrong")
+        clock.now_s += 1
+        assert Accounts(settings, clock).locked_for_s("nobody") == accounts.locked_for_s("canary")
+    assert accounts.locked_for_s("canary") == HALF_AN_HOUR_S - 2
+    assert "nobody" not in (settings.state / "identity-accounts.json").read_text()
+
+
+def test_names_that_nobody_has_do_not_fill_the_memory_and_unlock_nobody(settings, clock, monkeypatch):
+    monkeypatch.setattr("chaos_locust.demo.accounts.MOST_STRANGERS", 5)
+    accounts = Accounts(settings, clock)
+    guess(accounts, LOCK_AFTER)
+    for n in range(20):
+        accounts.attempt(f"nobody {n}", "wrong")
+    assert len(json.loads((settings.state / "identity-accounts.json").read_text())["failures"]) == 6
+    assert accounts.attempt("canary", CANARY) == "locked"
+
+
 def test_an_unlocked_account_has_all_its_attempts_again(settings, clock):
     accounts = Accounts(settings, clock)
     guess(accounts, LOCK_AFTER)
