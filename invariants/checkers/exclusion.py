@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from invariants.checkers.base import Checked, Violation
-from invariants.checkers.held import holds_of
+from invariants.checkers.held import holds_of, surely_met
 from invariants.history import History, Operation
 
 HELD = "held"
@@ -44,11 +44,12 @@ class Exclusion:
         violations, contended, lines, holds = list[Violation](), 0, 0, 0
         for operations in history.by_key().values():
             told = holds_of(operations)
-            asked = [op for op in operations if op.kind in ("hold", "share")] + [hold for hold, _ in told]
-            asked.sort(key=lambda op: op.start_s)
+            asked = [op for op in operations if op.kind in ("hold", "share")]
+            answered = [hold for hold, _ in told if hold.happened or hold.error == HELD]
+            contended += _met(asked, self.capacity) + surely_met(answered, self.capacity)
+            asked = sorted([*asked, *(hold for hold, _ in told)], key=lambda op: op.start_s)
             held = [op for op in asked if op.happened]
             holds += len(held)
-            contended += _met(asked, self.capacity)
             parts = {(hold.process, hold.number): proof for hold, proof in told}
             violations += [_with(parts, found) for found in self._together(held) + self._stuck(asked)]
             if self.most_overtaken is not None:
@@ -134,11 +135,10 @@ def waits_s(history: History) -> list[float]:
 
 
 def _met(asked: Sequence[Operation], capacity: int) -> int:
-    """How many surely came while others had, or asked for, what excludes them, however far clocks are off."""
+    """How many came while others had, or asked for, what excludes them."""
     met, active = 0, list[Operation]()
     for operation in [op for op in asked if op.happened or op.error == HELD]:
-        came_s = operation.start_s + 2 * operation.widened_s
-        active = [op for op in active if op.end_s - 2 * op.widened_s > came_s]
+        active = [op for op in active if op.end_s > operation.start_s]
         alone = sum(op.kind == "hold" for op in active)
         if operation.kind == "hold":
             met += alone >= capacity or alone < len(active)

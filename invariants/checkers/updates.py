@@ -7,15 +7,21 @@ may change, or the change is overwritten by somebody who never saw it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from invariants.checkers.base import Checked, Violation
+from invariants.checkers.based import (
+    CONFLICT,
+    Based,
+    based_on,
+    by_state,
+    ended_s,
+    together_in_state,
+    together_in_time,
+    would_be_found,
+)
 from invariants.history import History, Operation
-
-CONFLICT = "conflict"
-"""The error of an update that was refused because somebody else had changed what it was based on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,77 +38,49 @@ class ConditionalUpdates:
         return "conditional-updates"
 
     def check(self, history: History) -> Checked:
-        violations, seen, accepted = list[Violation](), {"updates": 0, "conflicts": 0}, 0
+        violations, seen, accepted, met = list[Violation](), {"updates": 0, "conflicts": 0}, 0, 0
         for operations in history.by_key().values():
-            done = sorted(_based(operations), key=lambda based: based.from_s)
-            violations += self._overwritten(done)
+            based = based_on(operations)
+            done = [each for each in based if each.update.happened]
+            violations += self._lost(done, operations)
             updates = [op for op in operations if op.kind == "update"]
+            conflicts = sum(op.error == CONFLICT for op in updates)
+            # Of refusals between which nothing was read no times are known.
+            reads = any(op.kind == "read" for op in operations)
+            met += would_be_found(based, by_state(based, operations)) if reads else conflicts
             accepted += sum(op.happened for op in updates)
             seen["updates"] += len(done)
-            seen["conflicts"] += sum(op.error == CONFLICT for op in updates)
+            seen["conflicts"] += conflicts
         doubt = ""
         if not seen["updates"]:
             doubt = "no update was accepted" + (
                 " that came after a read of the same user" if accepted else ""
             )
-        elif not violations and not seen["conflicts"]:
-            doubt = "no two updates met"
+        elif not violations and not met:
+            doubt = "no two updates met" + (" for certain" if seen["conflicts"] else "")
         return Checked(tuple(violations), doubt, seen)
 
-    def _overwritten(self, done: Sequence[_Based]) -> list[Violation]:
-        """Pairs of accepted updates that both had read before either of them wrote."""
-        violations, ended = [], sorted(done, key=_end_s)
-        for place, based in enumerate(done):
-            for other in done[place + 1 :]:
-                if other.from_s >= based.until_s:
-                    break  # as all that follow: they are in order of their reads
-                if based.from_s < other.until_s:
-                    first, last = sorted([based, other], key=_end_s)
-                    violations.append(self._of(first, last, ended))
-                    break
-        return violations
+    def _lost(self, done: Sequence[Based], operations: Sequence[Operation]) -> list[Violation]:
+        """done: those accepted, in order of their reads."""
+        ended, found = sorted(done, key=ended_s), dict[tuple[str, int], Violation]()
+        for first, last in together_in_time(done):
+            found.setdefault((last.update.process, last.update.number), self._overwritten(first, last, ended))
+        for first, last in together_in_state(by_state(done, operations)):
+            key = (last.update.process, last.update.number)
+            found.setdefault(key, self._of(first.update, last, back=False))
+        return list(found.values())
 
-    def _of(self, first: _Based, last: _Based, ended: Sequence[_Based]) -> Violation:
+    def _overwritten(self, first: Based, last: Based, ended: Sequence[Based]) -> Violation:
         """ended: all, in order of their ends."""
-        over, back = first.update, False
-        for each in reversed(ended[: bisect_left(ended, last.until_s, key=_end_s)]):
-            if _end_s(each) <= last.from_s:
+        for each in reversed(ended[: bisect_left(ended, last.until_s, key=ended_s)]):
+            if ended_s(each) <= last.from_s:
                 break  # as all before it
             if last.from_s < each.until_s:
-                over, back = each.update, each.update.value == last.found
-                break
+                return self._of(each.update, last, back=each.update.value == last.found)
+        return self._of(first.update, last, back=False)
+
+    def _of(self, other: Operation, last: Based, *, back: bool) -> Violation:
         what = ", which had set the same value again" if back else ""
         title = f"an update was accepted although another came after what it was based on{what}"
-        shown = (over, *last.read, last.update)
-        anomaly = "ABA" if back else "lost update"
-        return Violation(self.name, f"{title}: {last.update}", shown, anomaly)
-
-
-@dataclass(frozen=True, slots=True)
-class _Based:
-    """An accepted update; found: what was read before, from_s: when it had been; until_s: when the write was
-    sent. read: the operation that read it, if it is one of its own."""
-
-    update: Operation
-    found: Any
-    from_s: float
-    until_s: float
-    read: tuple[Operation, ...] = ()
-
-
-def _end_s(based: _Based) -> float:
-    return based.update.end_s
-
-
-def _based(operations: Sequence[Operation]) -> Iterator[_Based]:
-    """Those that were accepted, of one key, of which it is known what they are based on."""
-    read: dict[str, Operation] = {}
-    for op in sorted(operations, key=lambda op: op.number):
-        if op.kind == "read" and op.happened:
-            read[op.process] = op
-        elif op.kind == "update":
-            before, told = read.pop(op.process, None), op.result
-            if op.happened and isinstance(told, dict) and {"read", "from_s", "until_s"} <= told.keys():
-                yield _Based(op, told["read"], float(told["from_s"]), float(told["until_s"]))
-            elif op.happened and before is not None:
-                yield _Based(op, before.result, before.end_s, op.start_s, (before,))
+        shown = (other, *last.read, last.update)
+        return Violation(self.name, f"{title}: {last.update}", shown, "ABA" if back else "lost update")

@@ -219,12 +219,13 @@ def test_what_the_clocks_may_explain_is_no_overlap(within_s: float) -> None:
     assert bool(made("exclusion", {}).check(told).violations) is (within_s == 0.0)
 
 
-@pytest.mark.parametrize("lost", ["acquire", "release", "both released"])
+@pytest.mark.parametrize("lost", ["acquire", "release", "no release", "both released"])
 def test_a_lock_whose_end_is_not_known_may_still_be_held(tmp_path: Path, lost: str) -> None:
     acquire, release = held("a.0", "one", 10, 12)
     before = {
         "acquire": [replace(acquire, outcome="info", end_s=float("inf"))],
         "release": [acquire, replace(release, outcome="info", end_s=float("inf"))],
+        "no release": [acquire],
         "both released": [acquire, release],
     }[lost]
     found = judged(tmp_path, "exclusion", *before, *held("b.0", "two", 30, 32), refused("c.0", 20))
@@ -232,11 +233,12 @@ def test_a_lock_whose_end_is_not_known_may_still_be_held(tmp_path: Path, lost: s
     assert ("nobody can have held it" in found.reason) is (lost == "both released")
 
 
-def test_who_asked_again_after_no_answer_is_not_judged_by_what_it_gave_back(tmp_path: Path) -> None:
+def test_who_asks_again_with_the_same_token_may_have_been_given_it_before(tmp_path: Path) -> None:
     acquire, release = held("a.1", "one", 10, 12)
     first = operation("a.0", "acquire", "one", key="k", outcome="info", at=(9, 9))
-    told = judged(tmp_path, "exclusion", first, acquire, release, refused("c.0", 20))
-    assert told.outcome is not Outcome.DEVIATED
+    early = operation("a.1", "release", "one", key="k", at=(9.4, 9.5))
+    operations = [first, early, acquire, release, refused("c.0", 20), *held("b.0", "two", 11, 13)]
+    assert judged(tmp_path, "exclusion", *operations).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_token_that_two_have_leaves_it_open(tmp_path: Path) -> None:
@@ -250,6 +252,28 @@ def test_one_user_after_the_other_shows_nothing(tmp_path: Path) -> None:
     wide = [each.widened(0.3) for each in history(*operations)]
     found = made("exclusion", {}).check(History(tuple(wide)))
     assert (found.violations, bool(found.inconclusive)) == ((), True)
+
+
+@pytest.mark.parametrize(("off_s", "passes"), [(0.01, True), (0.3, False)])
+def test_a_refusal_that_the_clocks_may_put_after_the_hold_shows_nothing(off_s: float, passes: bool) -> None:
+    told = history(*held("a.0", "one", 10, 12), refused("c.0", 11.9))
+    found = made("exclusion", {}).check(History(tuple(each.widened(off_s) for each in told)))
+    assert (found.violations, found.passed) == ((), passes)
+
+
+def test_holds_too_short_to_be_seen_at_once_show_nothing() -> None:
+    """A lock that lets in everybody would not be noticed either."""
+    operations = [op for n in range(9) for op in held(f"u.{n}", f"{n}", 10 + n / 100, 10.01 + n / 100)]
+    found = made("exclusion", {}).check(History(tuple(each.widened(0.01) for each in history(*operations))))
+    assert (found.violations, found.inconclusive) == ((), "nobody came while others had what excludes them")
+
+
+def test_a_lock_that_was_refused_for_another_reason_met_nobody(tmp_path: Path) -> None:
+    down = replace(refused("c.0", 11), error="not connected")
+    assert judged(tmp_path, "exclusion", *held("a.0", "1", 10, 12), down).outcome is Outcome.INCONCLUSIVE
+    assert (
+        judged(tmp_path, "exclusion", *held("a.0", "1", 10, 12), refused("c.0", 11)).outcome is Outcome.UPHELD
+    )
 
 
 def test_turns_are_no_promise_that_a_load_run_can_judge() -> None:
@@ -277,6 +301,30 @@ def test_updates_that_are_refused_uphold_it(tmp_path: Path) -> None:
     late = edit("b.0", 10.5, 12, outcome="fail", error="conflict")
     found = judged(tmp_path, "conditional-updates", *edit("a.0", 10, 11), *late, *edit("b.0", 13, 14))
     assert found.outcome is Outcome.UPHELD, found.reason
+
+
+def test_updates_that_clocks_cannot_put_in_order_are_told_by_what_they_read(tmp_path: Path) -> None:
+    """Both changed what one update alone had set; their times show nothing."""
+    first = operation("c.0", "update", "C", key="k", at=(10, 10.1))
+    late = [*edit("a.0", 12, 12.01), *edit("b.0", 12.005, 12.02)]
+    late = [replace(op, result="C") if op.kind == "read" else op for op in late]
+    off = History(tuple(each.widened(0.2) for each in history(first, *late)))
+    (found,) = made("conditional-updates", {}).check(off).violations
+    assert [op.kind for op in found.operations] == ["update", "read", "update"]
+    twice = operation("d.0", "update", "C", key="k", outcome="info", at=(10, 10))
+    for more in ([twice], [replace(first, process="d.0", start_s=11.9, end_s=12.2)]):
+        told = History(tuple(each.widened(0.2) for each in history(first, *late, *more)))
+        assert made("conditional-updates", {}).check(told).violations == (), (
+            "another one may have set it again"
+        )
+
+
+def test_conflicts_that_would_not_show_are_no_proof(tmp_path: Path) -> None:
+    late = edit("b.0", 10.005, 10.03, outcome="fail", error="conflict")
+    near = history(*edit("a.0", 10, 10.01), *late)
+    for off_s, passes in ((0.0, True), (0.02, False)):
+        found = made("conditional-updates", {}).check(History(tuple(each.widened(off_s) for each in near)))
+        assert (found.violations, found.passed) == ((), passes)
 
 
 @pytest.mark.parametrize("outcome", ["ok", "fail"])
@@ -346,3 +394,11 @@ def test_gets_that_did_not_meet_shared_nothing(tmp_path: Path) -> None:
     assert judged(tmp_path, "single-flight", *wanted, log).outcome is Outcome.INCONCLUSIVE
     lasting = {"check": "single-flight", "lasts": "5s"}
     assert judged(tmp_path, lasting, *wanted, log).outcome is Outcome.UPHELD
+
+
+def test_gets_after_the_log_are_not_in_it(tmp_path: Path) -> None:
+    wanted = [
+        operation(f"u.{n}", "get", key="a", at=(at_s, at_s + 1)) for n, at_s in enumerate((10, 60, 60.5))
+    ]
+    log = operation("v.0", "origin_calls", result=[call(1, 2)], at=(50, 51))
+    assert judged(tmp_path, "single-flight", *wanted, log).outcome is Outcome.INCONCLUSIVE
