@@ -53,7 +53,7 @@ class Database:
         except _FAILURES as error:
             if not self._leaky:
                 self._give_back()
-            raise Unavailable("postgres", "the database does not do what it should") from error
+            raise Unavailable("postgres", f"database: {type(error).__name__}") from error
         except BaseException:
             self._give_back()
             raise

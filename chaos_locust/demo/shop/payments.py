@@ -54,9 +54,9 @@ class Payments:
             try:
                 async with asyncio.timeout(CALL_S if self._bounded else None):
                     authorised = await self._call(key, reference, amount_cents)
-            except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError):
+            except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
                 self.breaker.failed()
-                why = "the payment service does not answer"
+                why = f"the payment service does not answer ({type(error).__name__})"
                 if self._fresh_keys:
                     key = uuid.uuid4().hex
                 continue

@@ -78,7 +78,7 @@ class Tokens:
         try:
             return {"token": body["access_token"], "expires_in": body["expires_in"]}
         except KeyError as error:
-            raise Unavailable("identity", "the identity service does not answer as it should") from error
+            raise Unavailable("identity", "login: no token") from error
 
     async def change_password(self, user: str, old: str, new: str) -> None:
         """Raises WrongCredentials, ShopError 422, Unavailable."""
@@ -102,7 +102,7 @@ class Tokens:
             body: dict[str, Any] = answer.raise_for_status().json()
             return body
         except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
-            raise Unavailable("identity", "the identity service does not answer") from error
+            raise Unavailable("identity", f"{path}: {type(error).__name__}") from error
 
     async def user(self, authorization: str | None) -> User:
         """The user of an `Authorization: Bearer ...` header. Raises ShopError 401, Unavailable."""
@@ -151,7 +151,7 @@ class Tokens:
             try:
                 await asyncio.shield(fetching)
             except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError, jwt.PyJWTError) as error:
-                raise Unavailable("identity", "the identity service has not told its keys") from error
+                raise Unavailable("identity", f"signing keys: {type(error).__name__}") from error
         if kid not in self._keys:
             raise jwt.InvalidTokenError("signed with an unknown key")
         return self._keys[kid]
