@@ -1,8 +1,8 @@
 """A lock, a document with a version, and a price that is fetched from an origin, over HTTP.
 
-`PUT /lock` with a token as JSON: 409 while another holds it; `DELETE /lock/TOKEN`; `POST /work` takes a while.
-`GET /document` has an ETag, `PUT /document` with another one in If-Match is answered with 412. `GET /price` is
-fetched once for all and kept; `GET /origin/calls` tells when. As a program: `documents.py DEFECT`, one of
+`PUT /lock` with a token as JSON: 409 while another holds it; `DELETE /lock/TOKEN`; `POST /work` takes time.
+`GET /document` has an ETag; `PUT /document` with another one in If-Match is answered with 412. `GET /price`
+is fetched once for all and kept; `GET /origin/calls` tells when. As a program: `documents.py DEFECT`, one of
 DEFECTS or none. It prints its port.
 """
 
@@ -103,9 +103,10 @@ async def serve(defect: str) -> None:
                 method, path = first.split(" ", 2)[:2]
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                status, text = await documents.answer(method, path, headers.get("if-match", ""), body.decode())
-                head = f"HTTP/1.1 {status} X\r\nETag: {documents.version}\r\nContent-Length: {len(text)}\r\n\r\n"
-                writer.write((head + text).encode())
+                based_on = headers.get("if-match", "")
+                status, text = await documents.answer(method, path, based_on, body.decode())
+                head = f"HTTP/1.1 {status} X\r\nETag: {documents.version}\r\n"
+                writer.write(f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
