@@ -12,7 +12,7 @@ class ShopError(Exception):
 
 
 class Unavailable(ShopError):
-    """A dependency does not answer: 503, with Retry-After. The client is told the kind of failure, no more."""
+    """A dependency does not answer: 503, with Retry-After. The client is told the kind of failure alone."""
 
     def __init__(self, part: str, detail: str) -> None:
         super().__init__(503, f"{part}_unavailable", detail)
