@@ -46,8 +46,8 @@ class Backups:
         """Oldest first."""
         if not self.manifest.exists():
             return []
-        found: list[Backup] = json.loads(self.manifest.read_text())["backups"]
-        return found
+        told: list[Backup] = json.loads(self.manifest.read_text())["backups"]
+        return [each for each in told if (self.folder / each["file"]).exists()]
 
     def make(self, programs: Path, url: str) -> Backup:
         """Raises CalledProcessError."""
@@ -60,9 +60,8 @@ class Backups:
             check=True,
         )
         part.chmod(0o600)
-        part.replace(path)
         took_s = round(time.monotonic() - started, 3)
-        content = path.read_bytes()
+        content = part.read_bytes()
         made = Backup(
             file=path.name,
             at=begun.isoformat(),
@@ -71,7 +70,9 @@ class Backups:
             took_s=took_s,
         )
         kept = [*self.all(), made][-KEPT:]
+        # The manifest first: there is never a backup that it does not tell of.
         write_private(self.manifest, json.dumps({"every_s": EVERY_S, "backups": kept}, indent=2))
+        part.replace(path)
         for old in set(self.folder.glob("*.dump")) - {self.folder / each["file"] for each in kept}:
             old.unlink()
         return made

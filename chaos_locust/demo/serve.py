@@ -135,7 +135,7 @@ class Supervisor:
         make_proxies(self._settings)
         self._wait("the shop", lambda: ready(self._settings))
         if not self._settings.has("no-backups"):
-            self._wait("the first backup", Backups(self._settings.state).manifest.exists)
+            self._wait("the first backup", lambda: bool(Backups(self._settings.state).all()))
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         deadline = monotonic() + STARTUP_S
