@@ -15,8 +15,11 @@ TOPICS = (
     "audit_kept",
     "headers",
     "banners",
+    "errors",
+    "inputs",
     "access",
     "tokens",
+    "made_up",
     "credentials",
     "passwords",
     "lockout",
@@ -24,6 +27,8 @@ TOPICS = (
     "network",
     "backups",
     "dependencies",
+    "database",
+    "redis_server",
 )
 
 
