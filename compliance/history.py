@@ -78,7 +78,7 @@ class History:
 def history_of(documents: Sequence[Mapping[str, Any]]) -> History:
     """documents: of one target, framework and profile, in any order."""
     seen: dict[Key, date] = {}
-    ordered = sorted(documents, key=lambda each: str(each["audited_at"]))
+    ordered = sorted(documents, key=_when)
     for document in ordered:
         held = {
             (control["id"], outcome["check"])
@@ -91,6 +91,11 @@ def history_of(documents: Sequence[Mapping[str, Any]]) -> History:
             key = violation["control_id"], violation["check"]
             seen.setdefault(key, date.fromisoformat(violation["first_seen"]))
     return History(seen, ordered[-1]["audited_at"] if ordered else "")
+
+
+def _when(document: Mapping[str, Any]) -> tuple[str, int]:
+    """Of two in the same second, the one that is later in the trail is the later one."""
+    return document["audited_at"], document.get("trail", {}).get("number", 0)
 
 
 def read_history(folder: Path, target: str, framework: str, profile: str) -> History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +54,8 @@ def explain(
     if not found and framework:
         loaded[0].control(control)
     if not found:
-        near = sorted({each for one in loaded for each in _near(control, one.controls)})
+        known = {each for one in loaded for each in one.controls}
+        near = difflib.get_close_matches(control.upper(), known, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise ChaosError(f"no framework has a control {control!r}{hint}")
     typer.echo("\n\n".join(_explained(each, control) for each in found))
@@ -104,12 +106,6 @@ def _explained(framework: Framework, control_id: str) -> str:
 
 def _part(binding: Binding) -> str:
     return "" if binding.coverage == "full" else "~"
-
-
-def _near(control: str, controls: Mapping[str, object]) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(control.upper(), controls, n=3)
 
 
 def _text(text: str) -> list[str]:

@@ -27,7 +27,13 @@ Bound = Mapping[str, tuple[Answer, Coverage]]
 def measurement(name: str, status: MeasurementStatus = "ok", **more: Any) -> Measurement:
     given = {"value": {"lowest": 1.2}, "evidence": ("GET /\n200 OK",), "reason": ""} | more
     return Measurement(
-        name, status, given["value"], given["evidence"], given["reason"], "2030-06-15T10:00:00.000+00:00", 0.25
+        name,
+        status,
+        given["value"],
+        given["evidence"],
+        given["reason"],
+        "2030-06-15T10:00:00.000+00:00",
+        0.25,
     )
 
 

@@ -34,9 +34,7 @@ def test_any_violation() -> None:
     assert code(Gate(any_violation=True), held) == 0
 
 
-@pytest.mark.parametrize(
-    ("severity", "expected"), [("critical", 3), ("high", 3), ("medium", 0), ("low", 0)]
-)
+@pytest.mark.parametrize(("severity", "expected"), [("critical", 3), ("high", 3), ("medium", 0), ("low", 0)])
 def test_the_severity_or_a_graver_one(severity: Severity, expected: int) -> None:
     assert code(Gate(severity="high"), bad(severity)) == expected
 

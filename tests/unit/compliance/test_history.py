@@ -27,7 +27,9 @@ from .audits import audit, decision, report
 KEY = ("AC-2", "accounts")
 
 
-def found(answer: Answer, day: int = 1, first_seen: Mapping[tuple[str, str], date] | None = None) -> AuditResult:
+def found(
+    answer: Answer, day: int = 1, first_seen: Mapping[tuple[str, str], date] | None = None
+) -> AuditResult:
     at = f"2030-05-{day:02}T10:00:00+00:00"
     return audit({"AC-2": {"accounts": (answer, "full")}}, at=at, first_seen=first_seen)
 

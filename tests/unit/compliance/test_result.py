@@ -90,13 +90,18 @@ def test_each_violated_control_has_its_violations(result: AuditResult) -> None:
         result.high_severity_violations()
     )
     for each in result.violations:
-        assert each.key[1] in result.remediation_summary() or each.remediation[0] in result.remediation_summary()
+        assert (
+            each.key[1] in result.remediation_summary() or each.remediation[0] in result.remediation_summary()
+        )
 
 
 @given(audits())
 def test_the_document_says_the_same(result: AuditResult) -> None:
     document = report_to_json(report(result))
-    without = {**schema(), "required": [each for each in schema()["required"] if each not in ("sha256", "trail")]}
+    without = {
+        **schema(),
+        "required": [each for each in schema()["required"] if each not in ("sha256", "trail")],
+    }
     jsonschema.Draft202012Validator(without, format_checker=jsonschema.FormatChecker()).validate(document)
     assert {state: document[f"{state}_controls"] for state in STATES} == counts(result)
     assert document["total_controls"] == result.total_controls
@@ -111,7 +116,7 @@ def test_the_document_says_the_same(result: AuditResult) -> None:
 def test_the_console_says_the_same(result: AuditResult) -> None:
     text = console.render(report(result), Path("results/x"))
     told = re.findall(r"^ +(\d+)  (.+)$", text, re.M)
-    assert dict((name, int(number)) for number, name in told) == {
+    assert {name: int(number) for number, name in told} == {
         **{state.replace("non_", "non-").replace("_", " "): count for state, count in counts(result).items()},
         "controls": result.total_controls,
     }
