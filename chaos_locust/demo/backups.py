@@ -58,8 +58,8 @@ class Backups:
             [programs / "pg_dump", "--format=custom", "--compress=1", f"--file={part}", url],
             env=minimal_environment(),
             check=True,
+            umask=0o077,
         )
-        part.chmod(0o600)
         took_s = round(time.monotonic() - started, 3)
         content = part.read_bytes()
         made = Backup(
