@@ -1,7 +1,7 @@
 """The measures of a plan's `compliance:`, taken again and again while its run goes on, in a process of its
 own.
 
-python -m compliance.during JOB: one JSON object {target, framework, profile, controls, every_s,
+python -m compliance.during JOB: one JSON object {target, framework, controls, checks, every_s,
 allow_disruptive, start_epoch_s, file}. Each measurement is a JSON line in `file`, with the seconds of the
 run in which it was taken. When its standard input ends the round is finished, and the positive controls are
 taken: a pass is believed only with one.
@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,25 @@ class Taken:
     on_bad: bool = False
 
 
-def checks_of(framework: str, controls: Sequence[str]) -> dict[str, list[Check]]:
-    """What tells of each of these controls; empty where nothing does."""
+def checks_of(
+    framework: str, controls: Sequence[str], only: Sequence[str] = ()
+) -> dict[str, list[Check]]:
+    """What tells of each of these controls. only: of these checks; empty: of all."""
     bound = bindings(framework)
-    return {control: [checks()[each.check] for each in bound.get(control, ())] for control in controls}
+    return {
+        control: [checks()[each.check] for each in bound.get(control, ()) if not only or each.check in only]
+        for control in controls
+    }
 
 
-def measures_of(framework: str, controls: Sequence[str]) -> list[str]:
-    """The names of all measures that these controls need, each once."""
-    found = [check.measure for each in checks_of(framework, controls).values() for check in each]
-    return list(dict.fromkeys(found))
+def measures_of(checks: Mapping[str, Sequence[Check]]) -> list[str]:
+    """The names of all measures that these need, each once."""
+    return list(dict.fromkeys(check.measure for each in checks.values() for check in each))
 
 
 def main(job: dict[str, Any]) -> None:
     load(job["framework"])
-    names = measures_of(job["framework"], job["controls"])
+    names = measures_of(checks_of(job["framework"], job["controls"], job["checks"]))
     over = threading.Event()
     threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
     target = load_target(Path(job["target"]), os.environ)

@@ -55,7 +55,7 @@ def problems(plan: Plan) -> list[Problem]:
         framework.profile(asked.profile)
     except ChaosError as error:
         found.append(Problem("compliance.profile", str(error)))
-    told = checks_of(asked.framework, asked.controls)
+    told = checks_of(asked.framework, asked.controls, asked.checks)
     for index, control in enumerate(asked.controls):
         place = f"compliance.controls[{index}]"
         try:
@@ -64,7 +64,15 @@ def problems(plan: Plan) -> list[Problem]:
             found.append(Problem(place, str(error)))
             continue
         if not told[control]:
-            found.append(Problem(place, f"nothing that can be measured tells of {control}; leave it out"))
+            among = f" among {', '.join(asked.checks)}" if asked.checks else ""
+            text = f"nothing that can be measured{among} tells of {control}; leave it out"
+            found.append(Problem(place, text))
+    telling = {check.id for each in checks_of(asked.framework, asked.controls).values() for check in each}
+    for index, name in enumerate(asked.checks):
+        if name not in telling:
+            allowed = ", ".join(sorted(telling)) or "none"
+            text = f"'{name}' tells of none of these controls; allowed: {allowed}"
+            found.append(Problem(f"compliance.checks[{index}]", text))
     try:
         target = load_target(Path(asked.target), os.environ)
     except InvalidPlan as error:
@@ -90,7 +98,7 @@ def findings(plan: Plan, recording: Recording) -> list[Finding]:
     except ChaosError as error:
         return [_finding(asked, framework, each, Outcome.INCONCLUSIVE, str(error)) for each in asked.controls]
     parameters = framework.profile(asked.profile).parameters
-    told = checks_of(asked.framework, asked.controls)
+    told = checks_of(asked.framework, asked.controls, asked.checks)
     return [
         _judge(asked, framework, control, told[control], taken, parameters, course)
         for control in asked.controls
@@ -130,7 +138,8 @@ def _judge(
         return _finding(asked, framework, control, Outcome.DEVIATED, shown + more, stretch)
     if doubts:
         return _finding(asked, framework, control, Outcome.INCONCLUSIVE, "; ".join(doubts))
-    text = f"held {counted} of {counted} times, {', '.join(_phases(course))}"
+    names = ", ".join(check.id for check in bound)
+    text = f"{names} held {counted} of {counted} times, {', '.join(_phases(course))}"
     return _finding(asked, framework, control, Outcome.UPHELD, text)
 
 

@@ -27,6 +27,7 @@ class Auditing:
         job = {
             "framework": self._asked.framework,
             "controls": self._asked.controls,
+            "checks": self._asked.checks,
             "target": self._asked.target,
             "every_s": self._asked.every_s,
             "allow_disruptive": self._asked.allow_disruptive,

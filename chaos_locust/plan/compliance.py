@@ -18,6 +18,7 @@ class AssertedControls(Data):
 
     framework: str = Field(min_length=1)
     controls: tuple[str, ...] = Field(min_length=1)
+    checks: tuple[str, ...] = ()
     target: str = Field(min_length=1)
     profile: str | None = None
     every_s: PositiveSeconds = Field(default=5.0, alias="every")

@@ -13,7 +13,6 @@ from chaos_locust.companions import companion_findings, companion_problems
 from chaos_locust.events import Event, FaultEvent, LoadStopped, Recording, RunEnded, RunStarted
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.model import Plan
-from compliance.checks import Check, checks
 from compliance.measurement import Measurement
 from compliance.measures.tls import TlsVersions
 
@@ -25,17 +24,12 @@ ACTED = [
 SAFE = {"lowest": 1.2, "highest": 1.3, "accepts_weak_ciphers": False}
 WEAK = {"lowest": 1.0, "highest": 1.3, "accepts_weak_ciphers": True}
 GONE = "unreachable"
-USUAL = {"framework": "pcidss", "controls": ["2.2.7"], "target": "target.yaml"}
-
-
-@pytest.fixture
-def one_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all that tells of a control."""
-
-    def only(framework: str, controls: Sequence[str]) -> dict[str, list[Check]]:
-        return {control: [checks()["tls-version"]] for control in controls}
-
-    monkeypatch.setattr("compliance.load_run.checks_of", only)
+USUAL = {
+    "framework": "pcidss",
+    "controls": ["2.2.7"],
+    "checks": ["tls-version"],
+    "target": "target.yaml",
+}
 
 
 def plan(**asserted: Any) -> Plan:
@@ -65,7 +59,6 @@ def judged(folder: Path, lines: Sequence[Any], events: Sequence[Event] = ACTED) 
     return found
 
 
-@pytest.mark.usefixtures("one_check")
 def test_it_is_upheld_when_it_held_in_every_phase(tmp_path: Path) -> None:
     found = judged(tmp_path, [taken(5, SAFE), taken(22, SAFE), taken(40, SAFE), BAD])
     assert (found.source, found.subject, found.outcome) == ("compliance", "2.2.7", Outcome.UPHELD)
@@ -81,7 +74,6 @@ def test_it_is_upheld_when_it_held_in_every_phase(tmp_path: Path) -> None:
         (31, "after the faults"),
     ],
 )
-@pytest.mark.usefixtures("one_check")
 def test_it_deviates_with_the_phase(tmp_path: Path, at_s: float, phase: str) -> None:
     usual = [taken(at_s, SAFE) for at_s in (4, 22, 40)]
     found = judged(tmp_path, [*usual, taken(at_s, WEAK), BAD])
@@ -101,14 +93,12 @@ def test_it_deviates_with_the_phase(tmp_path: Path, at_s: float, phase: str) -> 
         ([{"from_s": 1}], "line 1"),
     ],
 )
-@pytest.mark.usefixtures("one_check")
 def test_what_was_not_seen_is_not_known(tmp_path: Path, lines: list[Any], why: str) -> None:
     found = judged(tmp_path, lines)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert why in found.reason
 
 
-@pytest.mark.usefixtures("one_check")
 def test_a_line_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     changed = taken(22, WEAK)
     changed["measurement"]["value"]["lowest"] = 1.2
@@ -117,12 +107,10 @@ def test_a_line_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     assert "digest" in found.reason
 
 
-@pytest.mark.usefixtures("one_check")
 def test_one_look_that_failed_outweighs_what_is_not_known(tmp_path: Path) -> None:
     assert judged(tmp_path, [taken(22, WEAK)]).outcome is Outcome.DEVIATED
 
 
-@pytest.mark.usefixtures("one_check")
 def test_no_file_is_not_known(tmp_path: Path) -> None:
     given = plan()
     header = RunStarted(0.0, "run", 0.0, given.to_json(), 1, "", {}, 1)
@@ -136,7 +124,11 @@ def test_no_file_is_not_known(tmp_path: Path) -> None:
         ({"framework": "pcidsss"}, "compliance.framework: there is no framework 'pcidsss'"),
         ({"profile": "some"}, "compliance.profile: pcidss has no profile 'some'"),
         ({"controls": ["2.2.77"]}, "compliance.controls[0]: pcidss has no control '2.2.77'"),
-        ({"controls": ["12.1.1"]}, "compliance.controls[0]: nothing that can be measured tells of 12.1.1"),
+        (
+            {"controls": ["12.1.1"], "checks": []},
+            "compliance.controls[0]: nothing that can be measured tells of 12.1.1",
+        ),
+        ({"checks": ["banner"]}, "compliance.checks[0]: 'banner' tells of none of these controls"),
         ({"target": "none.yaml"}, "compliance.target: none.yaml"),
         ({"target": "empty.yaml"}, "names no http, which tls-version needs"),
     ],
