@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +18,7 @@ from compliance.outputs.words import (
     WHY_NOT,
     counts_of,
     exit_of,
+    findings_of,
     not_assessed_of,
     percentages_of,
     word_of,
@@ -45,8 +47,8 @@ def render(report: Report, folder: Path, colour: bool = False) -> str:
         f"{result.total_controls:>8}  controls",
         "",
     ]
-    for violation in result.violations:
-        lines += [*_violation(violation, colour), ""]
+    for found in findings_of(result):
+        lines += [*_finding(found, colour), ""]
     lines += _not_assessed(report)
     lines += _difference(report)
     lines += [_line("exit code", exit_of(report)), *(_line("", each) for each in report.gated.reasons)]
@@ -80,19 +82,26 @@ class Progress:
             self._status.stop()
 
 
-def _violation(violation: Violation, colour: bool) -> list[str]:
-    severity = violation.severity
+def _finding(found: Sequence[Violation], colour: bool) -> list[str]:
+    violation, severity = found[0], found[0].severity
+    first, *more = _wrapped(" " * _FIRST, _controls(found))
     notes = [f"mend by {violation.target_date}", violation.responsible_team]
     notes += ["being mended"] if violation.in_progress else []
     notes += ["waived: fails no gate"] if violation.waived else []
     space = " " * _FIRST
     return [
-        _painted(severity.upper(), _ANSI_SEVERITY[severity] if colour else "")
-        + plain(f"{violation.control_id} {violation.control_description}"),
+        _painted(severity.upper(), _ANSI_SEVERITY[severity] if colour else "") + first.strip(),
+        *more,
         *_wrapped(space, violation.violation_description),
-        *_wrapped(space, "; ".join(notes)),
+        *_wrapped(space, f"{violation.check}: {'; '.join(notes)}"),
         *[line for step in violation.remediation for line in _wrapped(space, step, "- ")],
     ]
+
+
+def _controls(found: Sequence[Violation]) -> str:
+    if len(found) == 1:
+        return f"{found[0].control_id} {found[0].control_description}"
+    return ", ".join(each.control_id for each in found)
 
 
 def _not_assessed(report: Report) -> list[str]:

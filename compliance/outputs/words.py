@@ -5,7 +5,7 @@ from __future__ import annotations
 from chaos_locust.reports.text import share
 from compliance.checks import SEVERITIES, Severity
 from compliance.outputs.report import Report
-from compliance.result import AuditResult
+from compliance.result import AuditResult, Violation
 from compliance.rollup import STATES, Judged, Reason, State
 
 NO_CERTIFICATE = (
@@ -65,6 +65,16 @@ def not_assessed_of(result: AuditResult) -> dict[Reason, list[Judged]]:
         if each.state == "not_assessed":
             found.setdefault(each.reason, []).append(each)
     return found
+
+
+def findings_of(result: AuditResult) -> list[list[Violation]]:
+    """Violations that are one to people: of the same check, to be mended by the same day in the same way, of
+    however many controls; the gravest first."""
+    found: dict[tuple[object, ...], list[Violation]] = {}
+    for each in result.violations:
+        one = each.check, each.violation_description, each.target_date, each.in_progress, each.waived
+        found.setdefault(one, []).append(each)
+    return list(found.values())
 
 
 def severity_of(judged: Judged) -> Severity | None:

@@ -7,14 +7,14 @@
   const matches = row =>
     words.get(row).includes(text.value.trim().toLowerCase()) &&
     [[state, 'state'], [severity, 'severity'], [group, 'group']].every(
-      ([field, name]) => !field.value || field.value === row.dataset[name]);
+      ([field, name]) => !field.value || row.dataset[name].split('|').includes(field.value));
   const filter = () => {
     for (const row of rows) row.hidden = !matches(row);
     const count = kind => {
       const all = rows.filter(row => row.tagName === kind);
       return `${all.filter(row => !row.hidden).length} of ${all.length}`;
     };
-    document.getElementById('shown').textContent = `${count('ARTICLE')} violations, ${count('TR')} controls`;
+    document.getElementById('shown').textContent = `${count('ARTICLE')} failed checks, ${count('TR')} controls`;
   };
   const open = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));

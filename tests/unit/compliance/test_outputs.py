@@ -111,7 +111,7 @@ def test_the_console_has_the_gravest_first_with_what_is_to_be_done_by_when() -> 
     text = console.render(report(), Path("results/x"))
     places = [text.index(part) for part in ("CRITICAL", "Mend accounts.", "HIGH", "waived", "MEDIUM")]
     assert places == sorted(places)
-    assert "mend by 2030-06-22; platform" in text
+    assert "accounts: mend by 2030-06-22; platform" in text
     assert "mend by 2030-07-01; platform; being mended" in text
     assert "certified" not in text
     assert "\x1b" not in text
@@ -230,3 +230,16 @@ def test_importing_the_package_is_cheap() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_one_check_of_several_controls_is_told_once() -> None:
+    result = audit({name: {"tls": ("failed", "full")} for name in ("SC-8", "SC-8(1)", "SC-23")})
+    assert len(result.violations) == 3
+    text = console.render(report(result), Path("results/x"))
+    assert text.count("Mend tls.") == 1
+    assert "SC-8, SC-8(1), SC-23" in text
+    assert html.render(report(result)).count('<article class="card violation') == 1
+    planned = audit(
+        {name: {"tls": ("failed", "full")} for name in ("SC-8", "SC-23")}, [decision("plan", "SC-23")]
+    )
+    assert html.render(report(planned)).count('<article class="card violation') == 2
