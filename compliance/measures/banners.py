@@ -32,7 +32,7 @@ class Banners(Measure):
     side_effect: ClassVar[SideEffect] = "passive"
     needs = ("http",)
     fields: ClassVar[Mapping[str, str]] = {
-        "shown": "headers with a version, X-Powered-By with anything, and products with a version on error pages"
+        "shown": "headers with a version, any X-Powered-By, and products with a version on error pages"
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import tempfile
 import warnings
@@ -11,10 +10,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from compliance.measures.bad import BadHandler, bad_service
 from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.raw import address, connect
 from compliance.measures.tls_hello import HANDSHAKE, agreed_suite, client_hello
 from compliance.site import Site, Unreachable
 from compliance.target import Http, Target
@@ -40,9 +39,9 @@ class TlsVersions(Measure):
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
-        host, port, is_tls = _address(site)
+        host, port, is_tls = address(site)
         if not is_tls:
-            _connect(host, port, site).close()
+            connect(host, port, site).close()
             site.note(f"{host}:{port} is plain HTTP")
             return {"lowest": 0, "highest": 0, "accepts_weak_ciphers": True}
         accepted = [version for version in VERSIONS if _agrees(site, host, port, version)]
@@ -72,7 +71,7 @@ class Certificate(Measure):
     def take(self, site: Site) -> Mapping[str, Any]:
         from cryptography import x509
 
-        host, port, is_tls = _address(site)
+        host, port, is_tls = address(site)
         if not is_tls:
             raise Unsupported(f"{host}:{port} is plain HTTP, and shows no certificate")
         found = x509.load_der_x509_certificate(_shown_certificate(site, host, port))
@@ -107,8 +106,8 @@ class PlainHttp(Measure):
         try:
             answer = site.request("GET", "/", url=plain)
         except Unreachable:
-            host, port, _ = _address(site)
-            _connect(host, port, site).close()  # with all of it down, silence proves nothing
+            host, port, _ = address(site)
+            connect(host, port, site).close()  # with all of it down, silence proves nothing
             return {"is_answered": False}
         to = answer.headers.get("Location", "")
         return {"is_answered": not (answer.is_redirect and to.startswith("https:"))}
@@ -119,21 +118,6 @@ class PlainHttp(Measure):
             yield Target(name="bad", http=Http(url=url))
 
 
-def _address(site: Site) -> tuple[str, int, bool]:
-    assert site.target.http is not None
-    parts = urlsplit(site.target.http.url)
-    is_tls = parts.scheme == "https"
-    return parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls
-
-
-def _connect(host: str, port: int, site: Site) -> socket.socket:
-    assert site.target.http is not None
-    try:
-        return socket.create_connection((host, port), timeout=site.target.http.timeout_s)
-    except OSError as error:
-        raise Unreachable(f"{host}:{port}: {error}") from None
-
-
 def _agrees(site: Site, host: str, port: int, version: float) -> bool:
     """Whether a client that knows this version only can connect."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -142,7 +126,7 @@ def _agrees(site: Site, host: str, port: int, version: float) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is asked for
         context.minimum_version = context.maximum_version = VERSIONS[version]
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with _connect(host, port, site) as plain:
+    with connect(host, port, site) as plain:
         try:
             with context.wrap_socket(plain, server_hostname=host) as link:
                 site.note(f"{host}:{port} agreed on {link.version()} with {link.cipher()}")
@@ -155,7 +139,7 @@ def _agrees(site: Site, host: str, port: int, version: float) -> bool:
 
 
 def _takes_broken_ciphers(site: Site, host: str, port: int) -> bool:
-    with _connect(host, port, site) as link:
+    with connect(host, port, site) as link:
         answer = b""
         try:
             link.sendall(client_hello(host))
@@ -176,7 +160,7 @@ def _shown_certificate(site: Site, host: str, port: int) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connect(host, port, site) as plain, context.wrap_socket(plain, server_hostname=host) as link:
+        with connect(host, port, site) as plain, context.wrap_socket(plain, server_hostname=host) as link:
             found = link.getpeercert(binary_form=True)
     except OSError as error:
         raise Unreachable(f"{host}:{port}: {error}") from None
@@ -189,7 +173,7 @@ def _trust_problem(site: Site, host: str, port: int) -> str:
     ca = site.target.http.ca
     context = ssl.create_default_context(cafile=str(ca) if ca is not None else None)
     try:
-        with _connect(host, port, site) as plain, context.wrap_socket(plain, server_hostname=host):
+        with connect(host, port, site) as plain, context.wrap_socket(plain, server_hostname=host):
             return ""
     except ssl.SSLCertVerificationError as error:
         return error.verify_message

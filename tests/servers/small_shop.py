@@ -4,6 +4,7 @@ loopback, in threads of this process."""
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -112,6 +113,13 @@ class SmallShop(BaseHTTPRequestHandler):
         if length > MOST_BYTES and "unbounded-input" not in self.state.lapses:
             self.close_connection = True
             return self.answer(413, {"error": "too_large"})
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            if "takes-chunked" not in self.state.lapses:
+                self.close_connection = True
+                return self.answer(411, {"error": "length_required"})
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
         body = self.rfile.read(length)
         self.user = self.state.tokens.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
         try:
@@ -123,6 +131,8 @@ class SmallShop(BaseHTTPRequestHandler):
 
     def route(self, method: str, path: str, body: bytes) -> None:
         match method, path.strip("/").split("/"):
+            case "GET", _ if "gives-files" in self.state.lapses and "passwd" in path:
+                self.answer(200, "root:x:0:0:root:/root:/bin/sh\n")
             case "GET", [""]:
                 self.answer(200, {"name": "shop"})
             case "POST", ["login"]:
@@ -152,8 +162,15 @@ class SmallShop(BaseHTTPRequestHandler):
                 continue
             if type(value) is not kind or (kind is str and not 0 < len(value) <= 200):
                 raise Refused(500 if "crashes" in self.state.lapses else 422)
-        if "slow-sql" in self.state.lapses and "sleep" in json.dumps(given).lower():
+        asleep = re.search(r"sleep\((\d)\)", json.dumps(given))
+        if asleep and "slow" in self.state.lapses:
             time.sleep(1.5)
+        elif asleep and "obeys-sql" in self.state.lapses:
+            time.sleep(int(asleep[1]))
+        if "'" in json.dumps(given) and "sql-errors" in self.state.lapses:
+            raise Refused(400, shape={"error": 'syntax error at or near "\'"'})
+        if "'1'='1" in str(given.get("user")) and "sql-log-in" in self.state.lapses:
+            given |= {"user": "alice", "password": PASSWORD}
         return given
 
     def need(self, action: str, role: str = "") -> str:
@@ -227,8 +244,10 @@ class SmallShop(BaseHTTPRequestHandler):
 class Refused(Exception):
     """action: what its audit record calls it; empty: it has none."""
 
-    def __init__(self, status: int, action: str = "", error: Exception | None = None) -> None:
-        self.status, self.action, self.error = status, action, error
+    def __init__(
+        self, status: int, action: str = "", error: Exception | None = None, shape: Any = None
+    ) -> None:
+        self.status, self.action, self.error, self.given = status, action, error, shape
 
     def shape(self, state: State, body: bytes) -> Any:
         if "traces" in state.lapses:
@@ -237,7 +256,9 @@ class Refused(Exception):
             )
         if "echoes" in state.lapses:
             return f"<p>not understood: {body.decode(errors='replace')}</p>"
-        return {"error": "refused"}
+        if "repeats" in state.lapses:
+            return {"error": "refused", "input": body.decode(errors="replace")}
+        return self.given or {"error": "refused"}
 
 
 @contextmanager
