@@ -61,7 +61,7 @@ class RedisSettings(Measure):
     fields: ClassVar[Mapping[str, str]] = {
         "dangerous": f"of {', '.join(DANGEROUS)}, what the service's user may run; null: we may not see it",
         "listens_everywhere": "whether it is bound to every address of its machine; null: we may not see it",
-        "persists": "whether it writes what it has to a disk, which a cache need not; null: we may not see it",
+        "persists": "whether it writes what it has to a disk, which a cache need not; null: not seen",
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
