@@ -14,8 +14,8 @@ import requests
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect
 from compliance.measures.careless import careless
-from compliance.measures.guarded import let_in, some_or_unknown
-from compliance.site import Site, at, json_of
+from compliance.measures.guarded import let_in, some_or_unknown, token_of
+from compliance.site import Site
 from compliance.target import Account, Target
 
 # As they are shipped. Two for each user at most: no real account of that name is to be locked out.
@@ -132,8 +132,8 @@ class UserEnumeration(Measure):
     needs = ("http", "login", "accounts")
     fields: ClassVar[Mapping[str, str]] = {
         "same_answer": "whether status and body are the same for a user there is and one there is not",
-        "told_by_time": "whether all answers for the one came sooner than any for the other, and their medians "
-        "differ by 5 ms; none: there are too few accounts to tell it from chance",
+        "told_by_time": "whether all answers for one came sooner than any for the other, and the medians are "
+        "5 ms apart; none: there are too few accounts to tell it from chance",
         "gap_ms": "the difference of the medians, milliseconds",
     }
 
@@ -172,7 +172,7 @@ def _failed(site: Site, account: Account) -> tuple[str, float]:
     began_s = site.clock()
     answer = _log_in(site, account.user, password)
     took_s = site.clock() - began_s
-    if let_in(answer) is not False:
+    if token_of(site, answer) is not None or let_in(answer) is not False:
         raise ChaosError(f"a log-in with a wrong password was answered with {answer.status_code}")
     shown = answer.text.replace(account.user, "USER").replace(password, "PASSWORD")
     return f"{answer.status_code} {shown}", took_s
@@ -193,9 +193,8 @@ def _filled(document: Any, user: Any, password: Any) -> Any:
 
 def _gets_in(site: Site, answer: requests.Response) -> bool | None:
     """Whether it is a log-in: an answer that it was well, with a token in it."""
-    assert site.target.login is not None
     entered = let_in(answer)
-    return entered and isinstance(at(json_of(answer), site.target.login.token), str)
+    return entered and token_of(site, answer) is not None
 
 
 MEASURES = (DefaultCredentials, LoginBypass, UserEnumeration)

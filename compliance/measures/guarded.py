@@ -35,6 +35,23 @@ def let_in(answer: requests.Response) -> bool | None:
     return answer.status_code // 100 == 2
 
 
+def token_of(site: Site, answer: requests.Response) -> str | None:
+    """The token of a log-in, from now on blotted out in what is noted; None: it got none."""
+    assert site.target.login is not None
+    found = at(json_of(answer), site.target.login.token)
+    if not isinstance(found, str):
+        return None
+    site.secrets.add(found)
+    return found if answer.ok else None
+
+
+def logs_in(site: Site, account: Account) -> bool | None:
+    """Whether it does; None: it cannot be told. Raises Unreachable."""
+    answer = site.log_in(account)
+    got = let_in(answer)
+    return got and token_of(site, answer) is not None
+
+
 def guarded(site: Site, account: Account | None = None) -> Guarded:
     """account: the first of the description without. Raises Unsupported, ChaosError, Unreachable."""
     account = account or site.target.accounts[0]

@@ -15,7 +15,7 @@ import requests
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.careless import CarelessHandler, careless
-from compliance.measures.guarded import let_in
+from compliance.measures.guarded import logs_in, token_of
 from compliance.site import Site, at, json_of
 from compliance.target import Account, Target
 
@@ -70,7 +70,7 @@ class LockoutIsolation(Measure):
             _wrong(site, canary)
         if not _refused(site, canary):
             raise Unsupported(f"{MOST_IN_A_ROW} wrong passwords do not lock an account")
-        return {"others_get_in": let_in(site.log_in(other))}
+        return {"others_get_in": logs_in(site, other)}
 
     @contextmanager
     def bad(self) -> Iterator[Target]:
@@ -109,7 +109,7 @@ def stated_s(answer: requests.Response) -> float | None:
 def _unlocked(site: Site) -> Account:
     canary = site.target.canary
     assert canary is not None
-    if not let_in(site.log_in(canary)):
+    if not logs_in(site, canary):
         raise ChaosError(f"{canary.user} cannot log in before any wrong password; is it locked from before?")
     return canary
 
@@ -118,7 +118,7 @@ def _wrong(site: Site, account: Account) -> requests.Response:
     """A log-in with a password that is as long as the right one, and is not it."""
     password = secrets.token_urlsafe(len(account.password))[: len(account.password)]
     answer = site.log_in(account.model_copy(update={"password": password}))
-    if let_in(answer):
+    if token_of(site, answer) is not None:
         raise ChaosError(f"{account.user} gets in with a wrong password")
     if answer.status_code >= 500:
         raise ChaosError(f"a log-in with a wrong password was answered with {answer.status_code}")
@@ -131,9 +131,9 @@ def _refused(site: Site, account: Account) -> bool:
     answer = site.log_in(account)
     if answer.status_code >= 500:
         raise ChaosError(f"the right password was answered with {answer.status_code}")
-    if answer.status_code == 429 and not any(let_in(site.log_in(each)) for each in site.target.accounts[:1]):
+    if answer.status_code == 429 and not any(logs_in(site, each) for each in site.target.accounts[:1]):
         raise Unsupported("too many requests from one address are refused, whoever's: no lock can be told")
-    return not let_in(answer)
+    return token_of(site, answer) is None
 
 
 MEASURES = (Lockout, LockoutIsolation)

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.careless import careless
-from compliance.measures.guarded import let_in
-from compliance.site import Site, at, json_of
+from compliance.measures.guarded import let_in, token_of
+from compliance.site import Site
 from compliance.target import Account, Target
 
 LENGTHS = (*range(1, 21), 24, 32, 64)
@@ -27,6 +27,7 @@ COMMON = (
 )
 REMEMBERED = 4  # the last ones, which may not be taken again: 8.3.7 of PCI DSS
 MOST_TO_RESTORE = 25
+PATIENCE = 3  # times that a target which broke is asked again
 NEEDS = ("http", "login", "canary")
 
 
@@ -78,14 +79,14 @@ class PasswordChange(Measure):
     needs = NEEDS
     fields: ClassVar[Mapping[str, str]] = {
         "with_wrong_old": "whether it is changed with a wrong old one",
-        "without_log_in": "whether it is changed without a log-in",
+        "without_log_in": "whether it is changed without a log-in and with a wrong old one",
         "old_is_taken": "whether the old one gets a log-in after the change",
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
         with _canary(site) as canary:
             wrong = canary.change(strong(20), old=strong(20))
-            nobody = canary.change(strong(20), has_token=False)
+            nobody = canary.change(strong(20), old=strong(20), has_token=False)
             before = canary.password
             if not canary.change(strong(20)):
                 raise ChaosError("a random password of 20 characters was not taken: nothing can be compared")
@@ -120,11 +121,23 @@ class _Canary:
         answer = site.send(login.change_password, token, user=self.account.user, old=old, new=new)
         taken = let_in(answer)
         if taken is None:
+            self._find_out(new)
             raise ChaosError(f"{login.change_password.path}: {answer.status_code}")
         if taken and (fresh := self.logged_in(new)):
             self.password, self._token = new, fresh
             return True
         return False
+
+    def _find_out(self, new: str) -> None:
+        """Which password it is, after a change that was neither granted nor refused."""
+        for _ in range(PATIENCE):
+            try:
+                for password in (new, self.password):
+                    if fresh := self.logged_in(password):
+                        self.password, self._token = password, fresh
+                        return
+            except ChaosError:
+                self._site.sleep(1)
 
     def logged_in(self, password: str) -> str | None:
         """A token; None: refused. Raises ChaosError, Unreachable."""
@@ -133,16 +146,18 @@ class _Canary:
         answer = self._site.send(login, user=self.account.user, password=password)
         if let_in(answer) is None:
             raise ChaosError(f"{login.path}: {answer.status_code}")
-        found = at(json_of(answer), login.token)
-        return found if let_in(answer) and isinstance(found, str) else None
+        return token_of(self._site, answer)
 
     def set_back(self) -> None:
         """Through others, where it may not be taken again at once."""
         for _ in range(MOST_TO_RESTORE):
-            if self.password == self.account.password or self.change(self.account.password):
-                return
-            if not self.change(strong(24)):
-                break
+            try:
+                if self.password == self.account.password or self.change(self.account.password):
+                    return
+                if not self.change(strong(24)):
+                    break
+            except ChaosError:
+                self._site.sleep(1)
         self.is_set_back = False
         self._site.note(f"the password of {self.account.user} could not be set back, and must be set anew")
 

@@ -12,7 +12,7 @@ import requests
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.careless import careless
-from compliance.measures.guarded import guarded
+from compliance.measures.guarded import guarded, token_of
 from compliance.measures.jwt_forms import jwt_parts, lifetime_s
 from compliance.site import Site, at, filled, json_of
 from compliance.target import Target
@@ -40,7 +40,9 @@ class TokenLifetime(Measure):
         if claims is not None:
             return {"lasts_s": lifetime_s(claims[1], site.now().timestamp())}
         folder, _, _ = site.target.login.token.rpartition(".")
-        told = at(json_of(site.log_in(account)), f"{folder}.expires_in" if folder else "expires_in")
+        answer = site.log_in(account)
+        token_of(site, answer)
+        told = at(json_of(answer), f"{folder}.expires_in" if folder else "expires_in")
         return {"lasts_s": told if isinstance(told, int | float) and not isinstance(told, bool) else None}
 
     @contextmanager
@@ -65,12 +67,10 @@ class ExpiredToken(Measure):
         short = site.target.login.model_copy(
             update={"body": {**(site.target.login.body or {}), "expires_in": ASKED_S}}
         )
-        token = at(
-            json_of(site.send(short, user=thing.account.user, password=thing.account.password)),
-            site.target.login.token,
-        )
-        claims = jwt_parts(token) if isinstance(token, str) else None
-        if claims is None or lifetime_s(claims[1], site.now().timestamp()) > SHORT_S:
+        answer = site.send(short, user=thing.account.user, password=thing.account.password)
+        token = token_of(site, answer)
+        claims = jwt_parts(token) if token is not None else None
+        if token is None or claims is None or lifetime_s(claims[1], site.now().timestamp()) > SHORT_S:
             raise Unsupported(
                 "no token was given that is over within seconds, though expires_in asked for it"
             )
@@ -154,8 +154,10 @@ class SessionCookies(Measure):
         answer = site.request(
             site.target.login.method, site.target.login.path, json=body, headers=sent if before else None
         )
-        if not answer.ok:
+        if token_of(site, answer) is None:
             raise ChaosError(f"{account.user} cannot log in: {answer.status_code}")
+        for flags in (*before.values(), *cookies(_set(answer)).values()):
+            site.secrets.add(flags["value"])
         after = {
             name: flags
             for name, flags in cookies(_set(answer)).items()
