@@ -21,6 +21,7 @@ from chaos_locust.demo.shop.errors import ShopError, Unavailable
 from chaos_locust.demo.shop.revoked import Revoked
 
 CALL_S = 1.0
+CHANGE_S = 5.0  # for a new password, which is compared with several that were before it
 KEYS_TTL_S = 5
 FETCH_BURST = 5  # fetches in a row, and one more each second
 
@@ -61,6 +62,7 @@ class Tokens:
         self._fails_open = settings.has("fails-open")
         self._telling = settings.has("user-enumeration")
         self._timeout_s = None if settings.has("no-timeout") else CALL_S
+        self._change_timeout_s = None if settings.has("no-timeout") else CHANGE_S
         self._checked = not settings.has("unchecked-tokens")
         self._drops_keys = settings.has("drops-keys")
         self._stale_keys = settings.has("stale-keys")
@@ -74,7 +76,7 @@ class Tokens:
 
     async def login(self, credentials: Mapping[str, object]) -> dict[str, object]:
         """`token` and `expires_in`, seconds. Raises WrongCredentials, ShopError 422, Unavailable."""
-        body = await self._ask("/token", credentials)
+        body = await self._ask("/token", credentials, self._timeout_s)
         try:
             return {"token": body["access_token"], "expires_in": body["expires_in"]}
         except KeyError as error:
@@ -82,15 +84,16 @@ class Tokens:
 
     async def change_password(self, user: str, old: str, new: str) -> None:
         """Raises WrongCredentials, ShopError 422, Unavailable."""
-        await self._ask("/password", {"user": user, "old": old, "new": new})
+        wish = {"user": user, "old": old, "new": new}
+        await self._ask("/password", wish, self._change_timeout_s)
 
     async def unlock(self, user: str) -> None:
         """Raises ShopError 404, Unavailable."""
-        await self._ask("/unlock", {"user": user})
+        await self._ask("/unlock", {"user": user}, self._timeout_s)
 
-    async def _ask(self, path: str, wish: Mapping[str, object]) -> dict[str, Any]:
+    async def _ask(self, path: str, wish: Mapping[str, object], timeout_s: float | None) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 answer = await self._client.post(path, json=wish)
             if answer.status_code == 401:
                 told = answer.json()
