@@ -15,7 +15,6 @@ import uuid
 from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from chaos_locust.demo.servers import RETENTION_DAYS
@@ -60,22 +59,35 @@ class AuditLog:
         self._database = database
         self.drops = settings.has("audit-gap-under-load")
         path = settings.state / "audit-spool.jsonl"
-        self._waiting = deque(_left_over(path))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        *lines, torn = path.read_bytes().split(b"\n")
+        if torn:  # the shop died while it was written: it was not answered
+            os.ftruncate(self._file, os.fstat(self._file).st_size - len(torn))
+        self._waiting = deque(Event(**json.loads(line)) for line in lines)
         self._noted = asyncio.Event()
         self._moving = asyncio.Lock()
 
     def note(self, user: str | None, action: str, what: str, outcome: str, source: str) -> None:
-        """It is in the log, sooner or later, once this returns."""
+        """Once this returns it is in the log, soon; after a crash too, unless the disk was full."""
         name = None if user is None else _storable(user)
         event = Event(uuid.uuid4().hex, time.time(), name, action, _storable(what), outcome, source)
         if self.drops:
             if len(self._waiting) < DROPPING_QUEUE:
                 self._waiting.append(event)
         else:
-            os.write(self._file, json.dumps(asdict(event)).encode() + b"\n")
+            self._store(json.dumps(asdict(event)).encode() + b"\n")
             self._waiting.append(event)
         self._noted.set()
+
+    def _store(self, line: bytes) -> None:
+        """The line as a whole, or nothing of it: then it is known to this process alone."""
+        size = os.fstat(self._file).st_size
+        try:
+            stored = os.write(self._file, line)
+        except OSError:
+            stored = 0
+        if stored < len(line):
+            os.ftruncate(self._file, size)
 
     async def keep_moving(self) -> None:
         """For ever: take what was noted to the database."""
@@ -127,12 +139,6 @@ class AuditLog:
 def _storable(text: str) -> str:
     """As PostgreSQL takes it: no NUL, and nothing that UTF-8 does not have."""
     return text[:LONGEST].replace("\0", "").encode(errors="replace").decode()
-
-
-def _left_over(path: Path) -> list[Event]:
-    """What was noted and not moved before the shop died; a torn last line was never answered."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [Event(**json.loads(line)) for line in lines]
 
 
 def _columns(batch: list[Event]) -> list[list[Any]]:
