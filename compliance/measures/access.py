@@ -12,11 +12,10 @@ import requests
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.careless import careless
 from compliance.measures.guarded import let_in, own, some_or_unknown
-from compliance.measures.routes import guarded_routes
+from compliance.measures.routes import REFUSED, guarded_routes
 from compliance.site import Site
 from compliance.target import Account, Privileged, Target
 
-REFUSED = (401, 403)
 LOGIN_WORDS = ("login", "log-in", "signin", "sign-in", "authorize", "oauth", "saml", "sso")
 NOBODY = "nobody"
 

@@ -13,6 +13,7 @@ from chaos_locust.errors import ChaosError
 from compliance.site import Site, json_of
 from compliance.target import Exchange, Method
 
+REFUSED = (401, 403)
 DEEPEST = 8  # of schemas within schemas: some hold themselves
 NOBODYS_ID = 2**31 - 1
 NOBODYS_UUID = "00000000-0000-4000-8000-000000000000"

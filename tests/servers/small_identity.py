@@ -65,7 +65,8 @@ class SmallIdentity(BaseHTTPRequestHandler):
         try:
             self.answer(*self.route(urlsplit(self.path).path, json.loads(body) if body else {}))
         except Refused as refused:
-            self.answer(refused.status, {"error": refused.text})
+            hides = self.state.has("hides-report") and self.path == "/report"
+            self.answer(404 if hides else refused.status, {"error": refused.text})
 
     do_POST = do_PUT = do_DELETE = do_GET
 
@@ -87,8 +88,6 @@ class SmallIdentity(BaseHTTPRequestHandler):
                 return self.change(given)
             case "GET", ["report"] if self.state.has("open-report"):
                 return 200, {}
-            case "GET", ["report"] if self.state.has("hides-report") and not self.token():
-                raise Refused(404)
             case "GET", ["report"]:
                 return 200, {"for": self.user()}
             case "POST", ["orders"]:
@@ -206,6 +205,8 @@ class SmallIdentity(BaseHTTPRequestHandler):
             return state.opaque[token]
         if token in state.revoked:
             raise Refused(401)
+        if state.has("fails-open") and len(token.split(".")) == 3 and token.split(".")[2] == "":
+            return str(jwt.decode(token, options={"verify_signature": False})["sub"])
         options: Any = {
             "verify_signature": not state.has("unsigned"),
             "verify_exp": not state.has("no-expiry"),

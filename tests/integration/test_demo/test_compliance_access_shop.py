@@ -1,4 +1,4 @@
-"""Who gets into the shop, as an audit sees it: the healthy one holds every check, each lapse turns its own."""
+"""Who gets into the shop, as an audit sees it: as it is every check holds, each lapse turns its own."""
 
 from __future__ import annotations
 
@@ -45,10 +45,8 @@ def ours() -> list[str]:
 def test_the_healthy_shop_holds_all_of_it(target: Target) -> None:
     auditor = Auditor(target, allow_disruptive=True)
     found = {name: auditor.measure(name) for name in ours()}
-    assert len(found) == 19
-    assert {name: (each.status, each.reason) for name, each in found.items()} == dict.fromkeys(
-        found, ("ok", "")
-    )
+    assert len(found) == 20
+    assert {each.reason for each in found.values() if each.status != "ok"} == set()
     said = {check: answer for name, each in found.items() for check, answer in answers(name, each).items()}
     assert said == {check: {"held"} for check in said}
 
@@ -87,3 +85,13 @@ def test_a_lapse_turns_its_checks(
     said = answers(measure, found)
     assert {check for check, answer in said.items() if answer == {"failed"}} == failed
     assert all(answer == {"held"} for check, answer in said.items() if check not in failed)
+
+
+@pytest.mark.parametrize(("lapse", "answer"), [(None, "held"), ("fails-open", "failed")])
+def test_without_its_identity_service_the_shop_fails_closed(
+    shop: Any, target: Target, lapse: str | None, answer: str
+) -> None:
+    shop.plant(lapse)
+    with shop.down("identity"):
+        found = Auditor(target).measure("made_up_tokens")
+    assert answers("made_up_tokens", found) == {"made-up-tokens-refused": {answer}}, found.value
