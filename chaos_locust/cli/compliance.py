@@ -13,6 +13,8 @@ import typer
 
 from chaos_locust.cli.compliance_controls import explain, list_
 from chaos_locust.cli.compliance_decisions import attest, known_controls, waive
+from chaos_locust.cli.compliance_mail import Email, Smtp, check_mail, mail_report
+from chaos_locust.cli.compliance_schedule import schedule
 from chaos_locust.cli.compliance_trail import trail
 from chaos_locust.errors import ChaosError
 from chaos_locust.units import parse_share
@@ -29,6 +31,7 @@ app.command("list")(list_)
 app.command("explain")(explain)
 app.command("attest")(attest)
 app.command("waive")(waive)
+app.command("schedule")(schedule)
 app.add_typer(trail, name="trail")
 
 
@@ -59,6 +62,8 @@ def audit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the reports and the trail.")] = Path("results"),
+    email: Email = None,
+    smtp: Smtp = None,
 ) -> None:
     """Measure the target, and say which controls that shows to be met, violated, or not assessed.
 
@@ -76,6 +81,7 @@ def audit(
     from compliance.target import load_target
     from compliance.trail import check_end
 
+    check_mail(email, smtp)
     gate = _gate(fail_if_violations, fail_on, fail_on_new, min_assessed)
     loaded = load(framework)
     chosen = loaded.profile(_profile(loaded, profile))
@@ -102,6 +108,7 @@ def audit(
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         typer.echo(console.render(report, folder, sys.stdout.isatty()))
+    mail_report(report, folder, email, smtp)
     raise typer.Exit(report.gated.exit_code)
 
 
