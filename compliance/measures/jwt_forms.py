@@ -56,18 +56,6 @@ def forgeries(token: str) -> dict[str, str]:
     }
 
 
-def made_up(claims: Mapping[str, Any], now_s: float) -> dict[str, str]:
-    """By kind: tokens that need none to begin with, good for an hour if anybody took them."""
-    claims = {**claims, "jti": secrets.token_hex(16), "iat": int(now_s), "exp": int(now_s) + 3600}
-    payload = _part(claims)
-    head = {"typ": "JWT", "kid": secrets.token_hex(16)}
-    return {
-        "garbage": secrets.token_urlsafe(24),
-        "algorithm none": f"{_part({**head, 'alg': 'none'})}.{payload}.",
-        "our RSA key": _signed_rsa({**head, "alg": "RS256"}, payload),
-    }
-
-
 def _part(content: Mapping[str, Any]) -> str:
     return _text(json.dumps(content, separators=(",", ":")).encode())
 

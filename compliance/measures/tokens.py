@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.base import Measure, SideEffect
 from compliance.measures.careless import careless
 from compliance.measures.guarded import guarded, let_in, some_or_unknown
-from compliance.measures.jwt_forms import forgeries, made_up
-from compliance.measures.routes import REFUSED, guarded_routes, openapi, operations
+from compliance.measures.jwt_forms import forgeries
+from compliance.measures.routes import openapi, operations
 from compliance.site import Site
 from compliance.target import Target
 
@@ -40,46 +40,6 @@ class ForgedTokens(Measure):
         unclear = [kind for kind, answer in answers.items() if answer is None]
         taken = [kind for kind, answer in answers.items() if answer]
         return {"taken": some_or_unknown(taken, unclear), "tried": list(forged), "unclear": unclear}
-
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
-
-
-class MadeUpTokens(Measure):
-    name = "made_up_tokens"
-    says = "which routes that are not public are answered to whoever makes up a token, log-in service or not"
-    side_effect: ClassVar[SideEffect] = "active"
-    needs = ("http",)
-    fields: ClassVar[Mapping[str, str]] = {
-        "answered": "routes that were answered; none: nothing was, but of some it cannot be told",
-        "unclear": "routes that neither answered nor refused the token (their status). That a service which "
-        "cannot check it breaks (5xx) is a refusal",
-        "asked": "number of routes",
-    }
-
-    def take(self, site: Site) -> Mapping[str, Any]:
-        routes = guarded_routes(site)
-        if not routes:
-            raise Unsupported("no route is known that needs a log-in (http.openapi, http.routes, privileged)")
-        roles = {f"{each.method} {each.path}": each.roles[0] for each in site.target.privileged}
-        user = site.target.accounts[0].user if site.target.accounts else "admin"
-        now_s = site.now().timestamp()
-        tokens = {role: made_up({"sub": user, "role": role}, now_s) for role in {"admin", *roles.values()}}
-        answered, unclear = [], []
-        for route in routes:
-            for kind, token in tokens[roles.get(str(route), "admin")].items():
-                answer = site.request(route.method, route.path, token=token, json=route.body)
-                if answer.status_code // 100 == 2:
-                    answered.append(f"{route} ({kind})")
-                elif answer.status_code not in REFUSED and answer.status_code < 500:
-                    unclear.append(f"{route} ({kind}: {answer.status_code})")
-        return {
-            "answered": some_or_unknown(answered, unclear),
-            "unclear": unclear,
-            "asked": len(routes),
-        }
 
     @contextmanager
     def bad(self) -> Iterator[Target]:
@@ -155,4 +115,4 @@ def secrets_in_queries(document: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
-MEASURES = (ForgedTokens, MadeUpTokens, HeaderTrust, TokenInUrl)
+MEASURES = (ForgedTokens, HeaderTrust, TokenInUrl)

@@ -17,14 +17,14 @@ from compliance.measures.credentials import DefaultCredentials, LoginBypass, Use
 from compliance.measures.lockout import Lockout, LockoutIsolation
 from compliance.measures.passwords import PasswordChange, PasswordPolicy
 from compliance.measures.sessions import ExpiredToken, Logout, SessionCookies, TokenLifetime, TokensDiffer
-from compliance.measures.tokens import ForgedTokens, HeaderTrust, MadeUpTokens, TokenInUrl
+from compliance.measures.tokens import ForgedTokens, HeaderTrust, TokenInUrl
 from compliance.target import Http, Target
 from tests.integration.compliance_judged import site_of, taken
 from tests.servers.small_identity import small_identity
 
 ALL: tuple[type[Measure], ...] = (
     *(Unauthenticated, CrossUser, CrossRole, SeparationOfDuties, ForgedTokens, HeaderTrust, TokenInUrl),
-    *(MadeUpTokens, DefaultCredentials, LoginBypass, UserEnumeration, PasswordPolicy, PasswordChange),
+    *(DefaultCredentials, LoginBypass, UserEnumeration, PasswordPolicy, PasswordChange),
     *(ExpiredToken, Logout, SessionCookies, TokenLifetime, TokensDiffer, Lockout, LockoutIsolation),
 )
 
@@ -60,8 +60,6 @@ def test_a_service_that_is_right_holds_all_of_it() -> None:
         (ForgedTokens, "unsigned", {"forged-tokens-refused"}),
         (ForgedTokens, "takes-none", {"forged-tokens-refused"}),
         (ForgedTokens, "weak-key", {"forged-tokens-refused"}),
-        (MadeUpTokens, "fails-open", {"made-up-tokens-refused"}),
-        (MadeUpTokens, "breaks", set()),  # to break is to refuse
         (HeaderTrust, "trusts-headers", {"names-are-no-log-in"}),
         (TokenInUrl, "query-token", {"tokens-not-in-addresses"}),
         (TokenInUrl, "described", {"no-secrets-in-described-addresses"}),
@@ -103,7 +101,6 @@ def test_each_thing_wrong_alone(measure: type[Measure], lapse: str, expected: se
     ("measure", "lapse", "expected"),
     [
         (Unauthenticated, "hides-report", {"unauthenticated-refused"}),
-        (MadeUpTokens, "hides-report", {"made-up-tokens-refused"}),
         (CrossRole, "refuses-all", {"cross-role-refused"}),
         (ForgedTokens, "breaks", {"forged-tokens-refused"}),
         (LoginBypass, "crashes", {"log-in-tricks-refused"}),
