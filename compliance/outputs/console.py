@@ -24,6 +24,7 @@ from compliance.outputs.words import (
     word_of,
 )
 from compliance.result import Violation
+from compliance.rollup import Judged
 
 WIDTH = 100
 
@@ -85,7 +86,7 @@ class Progress:
 def _finding(found: Sequence[Violation], colour: bool) -> list[str]:
     violation, severity = found[0], found[0].severity
     first, *more = _wrapped(" " * _FIRST, _controls(found))
-    notes = [f"mend by {violation.target_date}", violation.responsible_team]
+    notes = [f"mend by {violation.target_date}", violation.responsible_team, f"check {violation.check}"]
     notes += ["being mended"] if violation.in_progress else []
     notes += ["waived: fails no gate"] if violation.waived else []
     space = " " * _FIRST
@@ -93,7 +94,7 @@ def _finding(found: Sequence[Violation], colour: bool) -> list[str]:
         _painted(severity.upper(), _ANSI_SEVERITY[severity] if colour else "") + first.strip(),
         *more,
         *_wrapped(space, violation.violation_description),
-        *_wrapped(space, f"{violation.check}: {'; '.join(notes)}"),
+        *_wrapped(space, "; ".join(notes)),
         *[line for step in violation.remediation for line in _wrapped(space, step, "- ")],
     ]
 
@@ -110,15 +111,19 @@ def _not_assessed(report: Report) -> list[str]:
         lines += _block("NOT ASSESSED", f"{len(controls)}: {WHY_NOT[reason]}")
         lines += _wrapped(" " * _FIRST, ", ".join(each.control.id for each in controls))
         if reason == "not_known":
-            failed = {
-                (outcome.check.measure, outcome.text)
-                for each in controls
-                for outcome in each.outcomes
-                if outcome.answer == "not_known"
-            }
-            for measure, text in sorted(failed):
-                lines += _wrapped(" " * _FIRST, f"{measure}: {text}", "- ")
+            for text, measures in _unmeasured(controls).items():
+                lines += _wrapped(" " * _FIRST, f"{text} ({', '.join(sorted(measures))})", "- ")
     return [*lines, ""] if lines else []
+
+
+def _unmeasured(controls: Sequence[Judged]) -> dict[str, set[str]]:
+    """Measures by why nothing is known."""
+    found: dict[str, set[str]] = {}
+    for judged in controls:
+        for outcome in judged.outcomes:
+            if outcome.answer == "not_known":
+                found.setdefault(outcome.text, set()).add(outcome.check.measure)
+    return found
 
 
 def _difference(report: Report) -> list[str]:

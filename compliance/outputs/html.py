@@ -88,7 +88,7 @@ def _environment() -> Environment:
     )
     environment.filters["plain"] = text.plain
     environment.filters["lines"] = _lines
-    environment.filters["as_json"] = lambda value: text.plain(json.dumps(value, ensure_ascii=False))
+    environment.filters["as_json"] = json.dumps  # ASCII, and so without control characters
     return environment
 
 

@@ -98,7 +98,7 @@ def _invocation(report: Report) -> dict[str, Any]:
         "toolExecutionNotifications": [
             {
                 "level": "note" if each.status == "unsupported" else "error",
-                "message": {"text": plain(f"{each.measure}: {each.status}: {each.reason}")},
+                "message": {"text": plain(f"{each.status} ({each.measure}), {each.reason}")},
             }
             for each in unmeasured
         ],

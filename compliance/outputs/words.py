@@ -1,4 +1,8 @@
-"""What several reports say in the same words."""
+"""What several reports say in the same words.
+
+The name of a check or a measure stands where no colon follows it: `password-length: 8` would be taken for a
+password, and blotted out.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +92,11 @@ def reason_of(judged: Judged) -> str:
     failed = "; ".join(each.text for each in judged.outcomes if each.answer == "failed")
     if judged.state in ("non_compliant", "in_progress"):
         return failed
+    if judged.reason == "not_known":
+        unknown = [each for each in judged.outcomes if each.answer == "not_known"]
+        return "; ".join(f"{each.text} ({each.check.id})" for each in unknown)
     if judged.state == "not_assessed":
-        return judged.detail or WHY_NOT[judged.reason]
+        return judged.detail
     kind = "exclusion" if judged.state == "not_applicable" else "attestation"
     return "; ".join(
         f"{each.item.statement} ({each.item.owner}, approved by {each.item.approver}, until "

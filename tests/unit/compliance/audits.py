@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -80,18 +81,19 @@ def audit(
     controls = {name: Control(name, f"Title of {name}", name.partition("-")[0]) for name in bound}
     profile = Profile("low", "Low impact", tuple(bound), {"tls_min": 1.2}, {"tls_min": "Ours: x"}, (SOURCE,))
     framework = Framework("fisma", "FISMA", "5.1.1", (SOURCE,), controls, {"low": profile}, None)
+    names = sorted({each for checks in bound.values() for each in checks})
+    default = [measurement(f"measure_{each}") for each in names]
+    taken = {each.measure: each for each in (default if measurements is None else measurements)}
     rolled = []
     for name, checks in bound.items():
-        outcomes = {
-            each: outcome(each, answer, (severities or {}).get(each, "high"))
-            for each, (answer, _) in checks.items()
-        }
+        outcomes = {}
+        for each, (answer, _) in checks.items():
+            outcomes[each] = outcome(each, answer, (severities or {}).get(each, "high"))
+            if f"measure_{each}" in taken:
+                outcomes[each] = replace(outcomes[each], evidence=taken[f"measure_{each}"].sha256)
         about = [each for each in decisions if name in each.item.controls]
         bindings = [Binding(each, coverage) for each, (_, coverage) in checks.items()]
         rolled.append(judged(controls[name], bindings, outcomes, about, TODAY))
-    taken = measurements
-    if taken is None:
-        taken = [measurement(f"measure_{each}") for each in sorted({c for b in bound.values() for c in b})]
     return AuditResult(
         framework=framework,
         profile=profile,
@@ -100,7 +102,7 @@ def audit(
         today=TODAY,
         took_s=1.5,
         controls=tuple(rolled),
-        measurements={each.measure: each for each in taken},
+        measurements=taken,
         first_seen=first_seen or {},
     )
 
