@@ -1,8 +1,8 @@
 """Does each planted lapse of the demo shop turn its controls, and does the healthy shop keep them all?
 
 `python -m bench.compliance`: audits the healthy shop, then one with each lapse, by all five frameworks, and
-prints which controls turned. `audit-gap-under-load` and `fails-open` show only under load and faults: those are
-runs of `locustfiles/plans/compliance.yaml`.
+prints which controls turned. `audit-gap-under-load` and `fails-open` show only under load and faults: those
+are runs of `locustfiles/plans/compliance-*.yaml`.
 """
 
 from __future__ import annotations

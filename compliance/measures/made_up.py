@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from secrets import token_urlsafe
 from typing import Any, ClassVar
 
 import requests
@@ -17,9 +18,11 @@ from compliance.measures.guarded import let_in, some_or_unknown
 from compliance.measures.jwt_forms import forgeries
 from compliance.measures.routes import guarded_routes
 from compliance.site import Site
-from compliance.target import Target
+from compliance.target import Account, Target
 
 FIVE_MINUTES_S = 300
+MOST_ROUTES = 3
+SOMEBODY = Account(user="admin", password="unknown", role="admin")
 
 
 class MadeUpTokens(Measure):
@@ -29,40 +32,41 @@ class MadeUpTokens(Measure):
     needs = ("http",)
     fields: ClassVar[Mapping[str, str]] = {
         "taken": "kinds of tokens that were taken; none: none was, but of some it cannot be told",
-        "route": "the route that was asked for: one that needs a log-in, and can be read",
+        "routes": "the routes that were asked for: some that need a log-in, and are read",
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
-        route = self._route(site)
-        tokens = forgeries(self._signed_by_nobody(site))
-        answers = {kind: _let_in(site.request("GET", route, token=token)) for kind, token in tokens.items()}
-        unclear = [kind for kind, answer in answers.items() if answer is None]
-        taken = [kind for kind, answer in answers.items() if answer]
-        return {"taken": some_or_unknown(taken, unclear), "route": route}
+        routes = _routes(site)
+        taken, unclear = set[str](), set[str]()
+        for account in {each.role: each for each in site.target.accounts or (SOMEBODY,)}.values():
+            for kind, token in forgeries(_signed_by_nobody(site, account)).items():
+                for route in routes:
+                    answer = _let_in(site.request("GET", route, token=token))
+                    if answer is not False:
+                        (taken if answer else unclear).add(kind)
+        return {"taken": some_or_unknown(sorted(taken), sorted(unclear)), "routes": routes}
 
     @contextmanager
     def bad(self) -> Iterator[Target]:
         with careless() as target:
             yield target
 
-    def _route(self, site: Site) -> str:
-        """One that is read; it may be found by nobody, for a service may look for what is asked first."""
-        for route in guarded_routes(site):
-            if route.method == "GET" and site.request("GET", route.path).status_code in (401, 403):
-                return route.path
-        raise Unsupported("no route is known that is read, and refused without a log-in")
 
-    def _signed_by_nobody(self, site: Site) -> str:
-        """A token that says what a good one may say, of an account that there is."""
-        accounts = site.target.accounts
-        now_s = int(site.now().timestamp())
-        claims = {
-            "sub": accounts[-1].user if accounts else "admin",
-            "role": accounts[-1].role if accounts else "admin",
-            "iat": now_s,
-            "exp": now_s + FIVE_MINUTES_S,
-        }
-        return f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}.eA"
+def _routes(site: Site) -> list[str]:
+    """Some that are read, by whatever role."""
+    reads = (route.path for route in guarded_routes(site) if route.method == "GET")
+    found = [path for path in reads if site.request("GET", path).status_code in (401, 403)]
+    if not found:
+        raise Unsupported("no route is known that is read, and refused without a log-in")
+    return found[:MOST_ROUTES]
+
+
+def _signed_by_nobody(site: Site, account: Account) -> str:
+    """A token that says what a good one of that account may say. Its key is one that nobody has seen, so that
+    it has to be asked for."""
+    now_s = int(site.now().timestamp())
+    claims = {"sub": account.user, "role": account.role, "iat": now_s, "exp": now_s + FIVE_MINUTES_S}
+    return f"{_part({'alg': 'RS256', 'typ': 'JWT', 'kid': token_urlsafe(8)})}.{_part(claims)}.eA"
 
 
 def _let_in(answer: requests.Response) -> bool | None:
