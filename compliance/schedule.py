@@ -139,8 +139,8 @@ def _cron_command(schedule: Schedule) -> str:
 
 def _crontab(schedule: Schedule, cron: Cron) -> str:
     return (
-        f"# {schedule.name}: add it with `crontab -e`. What the target and the mail server need of passwords\n"
-        f"# ({PASSWORD}) must be in the environment of cron.\n"
+        f"# {schedule.name}: add it with `crontab -e`. What the target and the mail server need\n"
+        f"# of passwords ({PASSWORD}) must be in the environment of cron.\n"
         f"{cron.text} {_cron_command(schedule)}\n"
     )
 
@@ -258,7 +258,7 @@ def _workflow(schedule: Schedule, cron: Cron) -> str:
         "jobs": {"audit": {"runs-on": "ubuntu-latest", "steps": steps}},
     }
     return (
-        f"# .github/workflows/{schedule.name}.yaml. The target's passwords are to be added to the env of the step,\n"
+        f"# .github/workflows/{schedule.name}.yaml. Add the target's passwords to the env of the step,\n"
         "# from the repository's secrets.\n"
     ) + _yaml(document)
 
