@@ -105,7 +105,9 @@ class Injection(Measure):
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
-        crashes, delays, scripts = Crashes(), [], []
+        crashes = Crashes()
+        delays: list[str] = []
+        scripts: list[str] = []
         script = f"<script>/*{secrets.token_hex(6)}*/</script>"
         for door in doors(site):
             raw = pushed(site, door.method, door.path, token=door.token, data=script.encode(), headers=JSON)

@@ -17,6 +17,7 @@ TOPICS = (
     "banners",
     "errors",
     "inputs",
+    "data",
     "access",
     "tokens",
     "made_up",

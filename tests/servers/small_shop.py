@@ -38,6 +38,7 @@ class State:
 
     lapses: frozenset[str] = frozenset()
     late_s: float = 0.0
+    password: str = PASSWORD
     tokens: dict[str, str] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -170,7 +171,7 @@ class SmallShop(BaseHTTPRequestHandler):
         if "'" in json.dumps(given) and "sql-errors" in self.state.lapses:
             raise Refused(400, shape={"error": 'syntax error at or near "\'"'})
         if "'1'='1" in str(given.get("user")) and "sql-log-in" in self.state.lapses:
-            given |= {"user": "alice", "password": PASSWORD}
+            given |= {"user": "alice", "password": self.state.password}
         return given
 
     def need(self, action: str, role: str = "") -> str:
@@ -182,7 +183,7 @@ class SmallShop(BaseHTTPRequestHandler):
 
     def log_in(self, given: dict[str, Any]) -> None:
         self.user = given["user"]
-        if given["user"] not in ROLES or given["password"] != PASSWORD:
+        if given["user"] not in ROLES or given["password"] != self.state.password:
             raise Refused(401, "login")
         token = secrets.token_urlsafe(16)
         self.state.tokens[token] = given["user"]
@@ -262,11 +263,17 @@ class Refused(Exception):
 
 
 @contextmanager
-def small_shop(*lapses: str, late_s: float = 0.0, patience_s: float = 1.0) -> Iterator[tuple[Target, State]]:
-    """A description of it, and what it keeps."""
-    state = State(frozenset(lapses), late_s)
-    with bad_service(type("OneShop", (SmallShop,), {"state": state})) as url:
-        accounts = tuple(Account(user=user, password=PASSWORD, role=role) for user, role in ROLES.items())
+def small_shop(
+    *lapses: str,
+    late_s: float = 0.0,
+    patience_s: float = 1.0,
+    password: str = PASSWORD,
+    handler: type[SmallShop] = SmallShop,
+) -> Iterator[tuple[Target, State]]:
+    """A description of it, and what it keeps. password: everybody's."""
+    state = State(frozenset(lapses), late_s, password)
+    with bad_service(type("OneShop", (handler,), {"state": state})) as url:
+        accounts = tuple(Account(user=user, password=password, role=role) for user, role in ROLES.items())
         order = Exchange(method="POST", path="/orders", body={"product": 1, "note": "thanks"})
         yield (
             Target(
