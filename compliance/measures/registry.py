@@ -18,6 +18,7 @@ TOPICS = (
     "errors",
     "inputs",
     "data",
+    "monitoring",
     "access",
     "tokens",
     "made_up",
