@@ -65,7 +65,15 @@ def _signed_by_nobody(site: Site, account: Account) -> str:
     """A token that says what a good one of that account may say. Its key is one that nobody has seen, so that
     it has to be asked for."""
     now_s = int(site.now().timestamp())
-    claims = {"sub": account.user, "role": account.role, "iat": now_s, "exp": now_s + FIVE_MINUTES_S}
+    claims = {
+        "sub": account.user,
+        "role": account.role,
+        "roles": [account.role],
+        "jti": token_urlsafe(16),
+        "iat": now_s,
+        "nbf": now_s,
+        "exp": now_s + FIVE_MINUTES_S,
+    }
     return f"{_part({'alg': 'RS256', 'typ': 'JWT', 'kid': token_urlsafe(8)})}.{_part(claims)}.eA"
 
 
