@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 SAMPLES = 8
 FEWEST_SAMPLES = 6  # that all of six are slower than all of six others comes by chance in 1 of 462
 TELLING_GAP_S = 0.005
+_CHANGING = re.compile(r"\b[0-9a-fA-F-]{8,}\b|\d+")
 
 
 class DefaultCredentials(Measure):
@@ -88,7 +90,7 @@ class DefaultCredentials(Measure):
 class LoginBypass(Measure):
     name = "login_bypass"
     says = "which passwords that are none get a log-in"
-    side_effect: ClassVar[SideEffect] = "disruptive"
+    side_effect: ClassVar[SideEffect] = "active"
     needs = ("http", "login", "canary")
     fields: ClassVar[Mapping[str, str]] = {
         "let_in": "what was given; none: nothing got in, but of some it cannot be told",
@@ -131,7 +133,8 @@ class UserEnumeration(Measure):
     side_effect: ClassVar[SideEffect] = "active"
     needs = ("http", "login", "accounts")
     fields: ClassVar[Mapping[str, str]] = {
-        "same_answer": "whether status and body are the same for a user there is and one there is not",
+        "same_answer": "whether status and body are the same for a user there is and one there is not; none: "
+        "they are not even the same for one of them",
         "told_by_time": "whether all answers for one came sooner than any for the other, and the medians are "
         "5 ms apart; none: there are too few accounts to tell it from chance",
         "gap_ms": "the difference of the medians, milliseconds",
@@ -150,7 +153,7 @@ class UserEnumeration(Measure):
         apart = separate([took for _, took in known], [took for _, took in unknown])
         enough = len(known) >= FEWEST_SAMPLES
         return {
-            "same_answer": {text for text, _ in known} == {text for text, _ in unknown},
+            "same_answer": same([text for text, _ in known], [text for text, _ in unknown]),
             "told_by_time": apart and gap_s >= TELLING_GAP_S if enough else None,
             "gap_ms": round(gap_s * 1000, 1),
         }
@@ -159,6 +162,22 @@ class UserEnumeration(Measure):
     def bad(self) -> Iterator[Target]:
         with careless() as target:
             yield target
+
+
+def same(some: Sequence[str], others: Sequence[str]) -> bool | None:
+    """Of answers that begin with their status. None: they vary by themselves, and only in their texts."""
+    if set(some) == set(others):
+        return True
+    one_each = len(set(some)) == len(set(others)) == 1
+    statuses = [{text.split(" ")[0] for text in texts} for texts in (some, others)]
+    return False if one_each or statuses[0] != statuses[1] else None
+
+
+def plain(text: str, *given: str) -> str:
+    """Without what was given, and without numbers and ids, which differ from answer to answer."""
+    for word in given:
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "...", text)
+    return _CHANGING.sub("#", text)
 
 
 def separate(some: Sequence[float], others: Sequence[float]) -> bool:
@@ -174,8 +193,7 @@ def _failed(site: Site, account: Account) -> tuple[str, float]:
     took_s = site.clock() - began_s
     if token_of(site, answer) is not None or let_in(answer) is not False:
         raise ChaosError(f"a log-in with a wrong password was answered with {answer.status_code}")
-    shown = answer.text.replace(account.user, "USER").replace(password, "PASSWORD")
-    return f"{answer.status_code} {shown}", took_s
+    return f"{answer.status_code} {plain(answer.text, account.user, password)}", took_s
 
 
 def _log_in(site: Site, user: Any, password: Any) -> requests.Response:

@@ -34,12 +34,10 @@ def answers(measure: str, found: Measurement) -> dict[str, set[str]]:
 
 def ours() -> list[str]:
     """In the order that an audit takes them: what locks the canary comes last."""
-    found = {
-        check.measure: None
-        for _, check in sorted(checks().items())
-        if measures()[check.measure].__module__.rpartition(".")[2] in TOPICS
-    }
-    return list(found)
+    here = {name for name, each in measures().items() if each.__module__.rpartition(".")[2] in TOPICS}
+    return list(
+        dict.fromkeys(check.measure for _, check in sorted(checks().items()) if check.measure in here)
+    )
 
 
 def test_the_healthy_shop_holds_all_of_it(target: Target) -> None:

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from compliance.checks import checks
-from compliance.measures.credentials import DEFAULTS, separate
+from compliance.measures.credentials import DEFAULTS, plain, same, separate
 from compliance.measures.jwt_forms import NEVER_S, forgeries, jwt_parts, lifetime_s
 from compliance.measures.lockout import attempts_until_changed
 from compliance.measures.passwords import strong
@@ -159,6 +159,29 @@ def test_cookies_and_what_they_lack() -> None:
     )
     assert found["id"] == {"value": "1", "secure": "True", "httponly": "True", "samesite": "Lax"}
     assert found["b"] == {"value": "2", "secure": "", "httponly": "", "samesite": ""}
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "expected"),
+    [
+        (["401 no", "401 no"], ["401 no"], True),
+        (["401 wrong password"], ["401 no such user"], False),
+        (["401 no"], ["404 no"], False),
+        (["401 a", "401 b"], ["404 c", "404 d"], False),
+        (["401 a", "401 b"], ["401 c", "401 d"], None),
+    ],
+)
+def test_answers_are_the_same_or_it_cannot_be_told(
+    some: list[str], others: list[str], expected: bool | None
+) -> None:
+    assert same(some, others) is expected
+
+
+def test_what_differs_from_answer_to_answer_does_not_count() -> None:
+    one = plain('{"error": "a is not in", "request": "4f9a1c22-00aa", "at": 17}', "a")
+    other = plain('{"error": "a9f3 is not in", "request": "b81d77aa-91cc", "at": 18}', "a9f3")
+    assert one == other
+    assert plain("no such user al", "al") != plain("wrong password of al", "al")
 
 
 def test_times_are_apart_only_as_a_whole() -> None:
