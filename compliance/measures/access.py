@@ -13,7 +13,7 @@ from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.careless import careless
 from compliance.measures.guarded import let_in, own, some_or_unknown
 from compliance.measures.routes import REFUSED, guarded_routes
-from compliance.site import Site
+from compliance.site import Site, json_of
 from compliance.target import Account, Privileged, Target
 
 LOGIN_WORDS = ("login", "log-in", "signin", "sign-in", "authorize", "oauth", "saml", "sso")
@@ -63,7 +63,7 @@ class CrossUser(Measure):
     side_effect: ClassVar[SideEffect] = "active"
     needs = ("http", "login", "accounts", "owned")
     fields: ClassVar[Mapping[str, str]] = {
-        "read_by_other": "whether another user could read it",
+        "read_by_other": "whether another user could read it; none: was shown something else",
         "read_by_nobody": "whether it could be read without a log-in",
     }
 
@@ -71,11 +71,12 @@ class CrossUser(Measure):
         owner, other = _peers(site.target)
         token = site.token(owner)
         path = own(site, token)
-        if not let_in(site.request("GET", path, token=token)):
+        mine = site.request("GET", path, token=token)
+        if not let_in(mine):
             raise Unsupported(f"{owner.user} cannot read {path}, which is {owner.user}'s own")
         return {
-            "read_by_other": let_in(site.request("GET", path, token=site.token(other))),
-            "read_by_nobody": let_in(site.request("GET", path)),
+            "read_by_other": _shows(site.request("GET", path, token=site.token(other)), mine),
+            "read_by_nobody": _shows(site.request("GET", path), mine),
         }
 
     @contextmanager
@@ -164,6 +165,15 @@ def _matrix(site: Site) -> Matrix:
         role: {_named(each): let_in(site.send(each, token)) for each in site.target.privileged}
         for role, token in tokens.items()
     }
+
+
+def _shows(answer: requests.Response, mine: requests.Response) -> bool | None:
+    """Whether it is what its owner was shown, and not something else that is called well too."""
+    if not let_in(answer):
+        return let_in(answer)
+    here, there = json_of(answer), json_of(mine)
+    alike = isinstance(here, dict) and isinstance(there, dict) and set(here) == set(there)
+    return True if alike or answer.content == mine.content else None
 
 
 def _sends_to_login(answer: requests.Response) -> bool:

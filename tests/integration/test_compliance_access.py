@@ -101,6 +101,7 @@ def test_each_thing_wrong_alone(measure: type[Measure], lapse: str, expected: se
     ("measure", "lapse", "expected"),
     [
         (Unauthenticated, "hides-report", {"unauthenticated-refused"}),
+        (CrossUser, "says-well", {"cross-user-refused"}),
         (CrossRole, "refuses-all", {"cross-role-refused"}),
         (ForgedTokens, "breaks", {"forged-tokens-refused"}),
         (LoginBypass, "crashes", {"log-in-tricks-refused"}),

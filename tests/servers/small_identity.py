@@ -109,6 +109,8 @@ class SmallIdentity(BaseHTTPRequestHandler):
     def order(self, number: str) -> tuple[int, Any]:
         user = "" if self.state.has("open-orders") else self.user()
         owner = self.state.orders.get(number)
+        if self.state.has("says-well") and owner != user:
+            return 200, {"error": "not found"}
         if owner is None or (owner != user and not self.state.has("idor") and user):
             raise Refused(404)
         return 200, {"id": number}
