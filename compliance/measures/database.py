@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -17,6 +16,7 @@ from compliance.site import Site
 from compliance.target import Postgres, Target
 
 COMMON_PASSWORDS = ("postgres", "password", "admin", "changeme", "123456")  # and the user's own name
+NO_FILE = "/dev/null/none"
 _ROLE = """/* role */
 WITH app AS (SELECT oid, rolsuper FROM pg_roles WHERE rolname = %s),
 held AS (
@@ -179,20 +179,37 @@ class Settings(Measure):
 
 
 def plain_from_afar(listen_addresses: str, rules: Sequence[Mapping[str, Any]] | None) -> bool | None:
-    """rules: of pg_hba.conf, in their order: the first that fits a connection decides. Without TLS, only those
-    of the types host and hostnossl fit one from another machine."""
+    """rules: of pg_hba.conf, in their order: the first that fits a connection decides. Only those of the types
+    host and hostnossl fit one from another machine that is not encrypted."""
     if all(_is_near(each.strip()) for each in listen_addresses.split(",") if each.strip()):
         return False
     if rules is None:
         return None
+    left = {4, 6}  # versions of IP that no rule has refused altogether
     for rule in rules:
-        if rule["type"] not in ("host", "hostnossl") or _is_near(str(rule["address"])):
+        address = str(rule["address"])
+        if rule["type"] not in ("host", "hostnossl") or _is_near(address):
             continue
         if rule["auth_method"] != "reject":
-            return True
-        if (rule["address"], rule["database"], rule["user_name"]) == ("all", ["all"], ["all"]):
-            return False
+            if left & _versions(address):
+                return True
+        elif rule["database"] == ["all"] and rule["user_name"] == ["all"] and _is_whole(rule):
+            left -= _versions(address)
     return False
+
+
+def _versions(address: str) -> set[int]:
+    """Those of a name and of `all` are both."""
+    try:
+        return {ip_address(address).version}
+    except ValueError:
+        return {4, 6}
+
+
+def _is_whole(rule: Mapping[str, Any]) -> bool:
+    return rule["address"] == "all" or (
+        rule["address"] in ("0.0.0.0", "::") and rule.get("netmask") == rule["address"]
+    )
 
 
 def _is_near(address: str) -> bool:
@@ -209,7 +226,7 @@ def _let_in(site: Site, way: Mapping[str, Any], user: str, password: str) -> boo
     own: dict[str, Any] = {
         "user": user, "password": password, "connect_timeout": CONNECT_S,
         # Nothing of ours that would let us in: no file of passwords, no certificate, no ticket.
-        "passfile": os.devnull, "sslcert": os.devnull + "/none", "gssencmode": "disable",
+        "passfile": NO_FILE, "sslcert": NO_FILE, "gssencmode": "disable",
     }  # fmt: skip
     try:
         with psycopg.connect(**{**way, **own}) as connection:

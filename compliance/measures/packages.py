@@ -62,7 +62,7 @@ def read_sbom(path: Path) -> list[Package]:
         if isinstance(document, dict) and document.get("bomFormat") == "CycloneDX":
             found = [_cyclonedx(each) for each in _components(document)]
         elif isinstance(document, dict) and "spdxVersion" in document:
-            described = set(document.get("documentDescribes", ()))
+            described = set(_described(document))
             found = [_spdx(each) for each in document["packages"] if each["SPDXID"] not in described]
         else:
             raise ChaosError(f"{path} is neither CycloneDX nor SPDX")
@@ -130,6 +130,14 @@ def _components(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _cyclonedx(component: Mapping[str, Any]) -> Package:
     return _by_purl(component.get("purl"), component["name"], component.get("version"))
+
+
+def _described(document: Mapping[str, Any]) -> Iterator[str]:
+    """What the document is about as a whole: the service itself is none of its parts."""
+    yield from document.get("documentDescribes", ())
+    for each in document.get("relationships", ()):
+        if (each["spdxElementId"], each["relationshipType"]) == ("SPDXRef-DOCUMENT", "DESCRIBES"):
+            yield each["relatedSpdxElement"]
 
 
 def _spdx(package: Mapping[str, Any]) -> Package:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from chaos_locust.errors import ChaosError
@@ -164,6 +165,19 @@ def test_what_was_found_in_it(folder: Path) -> None:
 )
 def test_one_that_is_not_restored(folder: Path, code: str) -> None:
     assert outcome("backup-restores", restoring(folder, code)) == "failed"
+
+
+def test_one_that_takes_too_long_is_ended_and_not_judged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compliance.measures.backups.RESTORE_S", 2.0)
+    backup(folder)
+    script = "sleep 600 & echo $! > $1; wait"
+    site = site_of(folder, "sh", "-c", script, "sh", str(tmp_path / "pid"))
+    with pytest.raises(ChaosError, match="did not end within 2 s"):
+        Restoring().take(site)
+    left = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
 def test_without_a_command_or_a_backup_nothing_is_said(folder: Path) -> None:

@@ -134,6 +134,25 @@ def test_a_bill_has_what_is_required(tmp_path: Path, document: Any) -> None:
         assert outcome("sbom-complete", value) == ("failed" if missing else "held")
 
 
+def test_the_service_itself_is_no_part_of_its_bill(tmp_path: Path) -> None:
+    document = spdx("jinja2", "2.10", "pkg:pypi/jinja2@2.10")
+    del document["documentDescribes"]
+    assert len(read_sbom(written(tmp_path, "sbom.json", document))) == 2
+    document["relationships"] = [
+        {
+            "spdxElementId": "SPDXRef-DOCUMENT",
+            "relationshipType": "DESCRIBES",
+            "relatedSpdxElement": "SPDXRef-0",
+        },
+        {
+            "spdxElementId": "SPDXRef-0",
+            "relationshipType": "DEPENDS_ON",
+            "relatedSpdxElement": "SPDXRef-1",
+        },
+    ]
+    assert read_sbom(written(tmp_path, "sbom.json", document)) == [Package("pypi", "jinja2", "2.10")]
+
+
 def test_a_package_of_another_ecosystem_is_another(tmp_path: Path) -> None:
     sbom = written(tmp_path, "sbom.json", cyclonedx({"name": "redis", "purl": "pkg:npm/redis@4.0.0"}))
     requirements = written(tmp_path, "requirements.txt", "redis==4.0.0")
