@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compliance.measures.database import plain_from_afar
+from compliance.measures.postgres_hba import plain_from_afar
 from compliance.measures.redis_server import is_everywhere
 
 
