@@ -95,6 +95,9 @@ POSTGRES_OPTIONS = {
 POSTGRES_SETTINGS = """
 statement_timeout = 800ms
 idle_in_transaction_session_timeout = 2s
+log_connections = on
+log_disconnections = on
+log_statement = ddl
 """
 SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables and the audit log
 
