@@ -1,7 +1,8 @@
 """What an audit's exit code is: 0, 3 for violations, 4 where too little could be assessed. Pure.
 
-A violation that is waived fails no gate; one that is being mended does. An audit whose measures failed, or
-whose target did not answer, is never better than 4: what it could not see, it cannot say.
+A violation that is waived fails no gate; one that is being mended does. An audit whose measures failed or
+were not believed, or whose target did not answer, is never better than 4: what it could not see, it cannot
+say.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chaos_locust.judge.verdict import EXIT_CODES, Outcome
-from compliance.checks import SEVERITIES, Severity
+from compliance.checks import SEVERITIES, Severity, judge
 from compliance.result import AuditResult, Violation
 
 _SHOWN = 5
@@ -65,6 +66,7 @@ def _doubts(gate: Gate, result: AuditResult) -> list[str]:
         for each in result.measurements.values()
         if each.status in ("error", "unreachable")
     ]
+    reasons += _not_believed(result)
     if gate.min_assessed is not None:
         assessed = result.assessed_percentage
         if assessed is None:
@@ -72,6 +74,18 @@ def _doubts(gate: Gate, result: AuditResult) -> list[str]:
         elif assessed < gate.min_assessed:
             reasons.append(f"--min-assessed {gate.min_assessed:g}%: {assessed:.4g} % were assessed")
     return reasons
+
+
+def _not_believed(result: AuditResult) -> list[str]:
+    """Checks that hold on what was measured, and are not known: their positive control did not show it."""
+    outcomes = {each.check.id: each for judged in result.controls for each in judged.outcomes}
+    texts = []
+    for name, outcome in sorted(outcomes.items()):
+        measured = result.measurements[outcome.check.measure]
+        held = judge(outcome.check, measured, result.profile.parameters).answer == "held"
+        if held and outcome.answer == "not_known":
+            texts.append(f"{outcome.text} ({name})")
+    return texts
 
 
 def _named(violations: Sequence[Violation]) -> str:

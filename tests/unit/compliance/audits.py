@@ -81,8 +81,13 @@ def audit(
     controls = {name: Control(name, f"Title of {name}", name.partition("-")[0]) for name in bound}
     profile = Profile("low", "Low impact", tuple(bound), {"tls_min": 1.2}, {"tls_min": "Ours: x"}, (SOURCE,))
     framework = Framework("fisma", "FISMA", "5.1.1", (SOURCE,), controls, {"low": profile}, None)
-    names = sorted({each for checks in bound.values() for each in checks})
-    default = [measurement(f"measure_{each}") for each in names]
+    answers = {each: answer for checks in bound.values() for each, (answer, _) in checks.items()}
+    default = [
+        measurement(f"measure_{each}", "unreachable", value={}, reason="no answer")
+        if answers[each] == "not_known"
+        else measurement(f"measure_{each}")
+        for each in sorted(answers)
+    ]
     taken = {each.measure: each for each in (default if measurements is None else measurements)}
     rolled = []
     for name, checks in bound.items():

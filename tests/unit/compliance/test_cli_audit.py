@@ -200,7 +200,7 @@ def test_a_target_that_is_down_is_not_assessed(capsys: pytest.CaptureFixture[str
     with service(is_safe=True) as server:
         Path("target.yaml").write_text(TARGET % address(server))
     assert audited("--fail-if-violations") == 4
-    assert "open: unreachable: " in capsys.readouterr().out
+    assert "- unreachable: " in capsys.readouterr().out
     assert documents()[0]["not_assessed_controls"] == 33
 
 

@@ -120,7 +120,16 @@ def test_every_layout(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["attestations: [{a: 1}]\n", "{attestations: []}\n", "- a\n", "attestations: {\n", "a: 1\n---\nb: 2\n"],
+    [
+        "attestations: [{a: 1}]\n",
+        "attestations: >\n  - x\n",
+        "attestations: &a\n- a: 1\nplans: *a\n",
+        "attestations:\n- a: 1\n- |+\n  x\n\n# c\n",
+        "{attestations: []}\n",
+        "- a\n",
+        "attestations: {\n",
+        "a: 1\n---\nb: 2\n",
+    ],
 )
 def test_a_layout_that_cannot_be_kept_is_refused(text: str) -> None:
     with pytest.raises(ChaosError, match=r"file of decisions|list of lines"):

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from compliance.checks import Severity
-from compliance.gate import Gate, gated
+from compliance.gate import Gate, Gated, gated
 from compliance.result import AuditResult
 
 from .audits import audit, decision, measurement
@@ -75,6 +75,18 @@ def test_what_could_not_be_measured_is_never_upheld(status: str, expected: int) 
         found = gated(gate, result, set())
         assert found.exit_code == expected
         assert all("measure_tls" in reason for reason in found.reasons)
+
+
+def test_a_measure_that_is_blind_is_never_upheld() -> None:
+    blind = audit({"SC-8": {"tls": ("not_known", "full")}}, measurements=[measurement("measure_tls")])
+    found = gated(Gate(any_violation=True), blind, set())
+    assert found.exit_code == 4
+    assert found.reasons == ("unreachable: no answer (tls)",)
+    null = audit(
+        {"SC-8": {"tls": ("not_known", "full")}},
+        measurements=[measurement("measure_tls", value={"lowest": None})],
+    )
+    assert gated(Gate(any_violation=True), null, set()) == Gated(0, ())
 
 
 def test_the_reason_names_what_failed() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from compliance.outputs import console, html
 from compliance.outputs.document import schema
 from compliance.outputs.oscal import report_to_oscal, token
 from compliance.outputs.report import Report, without_secrets
+from compliance.outputs.sarif import report_to_sarif
 from compliance.outputs.write import write_all
 from compliance.trail import Told, verify
 
@@ -271,3 +273,11 @@ def test_our_own_words_are_not_taken_for_secrets(tmp_path: Path) -> None:
             assert "***" not in text, name
     measurements = json.loads(texts["audit.json"])["measurements"]
     assert measurements["measure_password-length"]["value"] == value
+
+
+def test_a_waiver_that_has_expired_suppresses_nothing() -> None:
+    old, good = (decision("waiver", "SC-8", until=until) for until in (date(2030, 6, 14), date(2030, 6, 15)))
+    for waiver, expected in ((old, []), (good, ["It is so."])):
+        found = report_to_sarif(report(audit({"SC-8": {"tls": ("failed", "full")}}, [waiver])))
+        (result,) = found["runs"][0]["results"]
+        assert [each["justification"] for each in result["suppressions"]] == expected

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -127,6 +130,28 @@ def test_several_at_a_time_make_one_chain(tmp_path: Path) -> None:
         list(pool.map(lambda n: append(path, "audit", digest(n), str(n), AT), range(40)))
     found = verify(path)
     assert (found.entries, found.wrong) == (40, ())
+
+
+def test_an_entry_waits_for_the_one_that_is_being_added(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = threading.Event()
+    lock = fcntl.flock
+
+    def told(file: IO[bytes], how: int) -> None:
+        waiting.set()
+        lock(file, how)
+
+    kept, added = lines(path)[:3], lines(path)[3]
+    path.write_bytes(b"".join(kept))
+    with ThreadPoolExecutor(1) as pool, path.open("ab") as file:
+        lock(file, fcntl.LOCK_EX)
+        monkeypatch.setattr(fcntl, "flock", told)
+        later = pool.submit(append, path, "audit", digest(5), "later", AT)
+        assert waiting.wait(30)
+        file.write(added)
+        file.flush()
+        lock(file, fcntl.LOCK_UN)
+        assert later.result(30).number == 5
+    assert verify(path).wrong == ()
 
 
 def test_a_trail_that_is_not_there(tmp_path: Path) -> None:
