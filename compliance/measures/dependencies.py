@@ -69,7 +69,7 @@ class Materials(Measure):
     needs = ("dependencies",)
     fields: ClassVar[Mapping[str, str]] = {
         "missing": "required packages that it does not have in that version; null: no requirements are named",
-        "unversioned": "what it has without a version",
+        "unversioned": "what it has without a version; null: it has nothing",
         "packages": "how many it has",
     }
 
@@ -83,7 +83,7 @@ class Materials(Measure):
         if described.requirements is not None:
             required = [each.package for each in read_requirements(described.requirements)]
             missing = [str(each) for each in required if not _has(listed, each)]
-        unversioned = [each.name for each in listed if each.version is None]
+        unversioned = [each.name for each in listed if each.version is None] if listed else None
         return {"missing": missing, "unversioned": unversioned, "packages": len(listed)}
 
     @contextmanager
@@ -166,6 +166,8 @@ def _packages(described: Dependencies) -> list[Package]:
         key = (package.ecosystem, canonical(package))
         if package.version is not None or key not in names:
             found.setdefault((*key, package.version), package)
+    if not found:
+        raise Unsupported("there is no package to be judged")
     return list(found.values())
 
 

@@ -45,9 +45,9 @@ class Ports(Measure):
     side_effect: ClassVar[SideEffect] = "passive"
     needs = ("network",)
     fields: ClassVar[Mapping[str, str]] = {
-        "unexpected": "ports that can be reached and are not in network.open, with what listens; on this "
+        "unexpected": "TCP ports that can be reached and are not in network.open, with what listens; on this "
         "machine every listener is tried, on others the well-known ports",
-        "forbidden": "ports of network.closed that can be reached",
+        "forbidden": "those of network.closed that can be reached; null: it names none",
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
@@ -65,7 +65,9 @@ class Ports(Measure):
         listed = {*network.allowed, *network.forbidden}
         return {
             "unexpected": [_named(port, listeners) for port in found if port not in listed],
-            "forbidden": [_named(port, listeners) for port in found if port in network.forbidden],
+            "forbidden": [_named(port, listeners) for port in found if port in network.forbidden]
+            if network.forbidden
+            else None,
         }
 
     @contextmanager

@@ -73,6 +73,10 @@ def test_a_port_that_meets_itself_is_not_open(listeners: list[int], monkeypatch:
     assert taken((listeners[0],), (free,))["forbidden"] == []
 
 
+def test_without_ports_that_must_be_closed_nothing_is_said_of_them(listeners: list[int]) -> None:
+    assert outcome("network-closed-ports", taken((listeners[0],), ())) == "not_known"
+
+
 def test_a_target_that_is_down_says_nothing(listeners: list[int]) -> None:
     with pytest.raises(Unreachable, match=r"network\.open cannot be reached"):
         taken((listeners[0], closed_port()), ())

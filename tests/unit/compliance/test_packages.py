@@ -229,6 +229,17 @@ def test_one_that_is_vulnerable_fails_whatever_else_cannot_be_judged(tmp_path: P
     assert outcome("no-known-vulnerabilities", value) == "failed"
 
 
+def test_a_bill_of_nothing_is_no_pass(tmp_path: Path) -> None:
+    sbom = written(tmp_path, "sbom.json", cyclonedx())
+    value = Materials().take(site_of(sbom=sbom))
+    assert outcome("sbom-complete", value) == outcome("sbom-versions", value) == "not_known"
+    required = site_of(sbom=sbom, requirements=written(tmp_path, "requirements.txt", "jinja2==2.10"))
+    assert outcome("sbom-complete", Materials().take(required)) == "failed"
+    database = written(tmp_path, "osv.json", [advisory(**ranged(*EVENTS))])
+    with pytest.raises(ChaosError, match="no package"):
+        Vulnerabilities().take(site_of(sbom=sbom, vulnerabilities=database))
+
+
 def test_packages_of_the_bill_are_judged_too(tmp_path: Path) -> None:
     component = {"name": "jinja2", "purl": "pkg:pypi/jinja2@2.10"}
     site = site_of(

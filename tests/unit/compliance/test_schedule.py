@@ -169,6 +169,7 @@ def test_awkward_characters_come_through_cron(tmp_path: Path) -> None:
 def unquoted(line: str) -> list[str]:
     """As systemd.syntax(7) and systemd.service(5) have it: words in quotes, C escapes, %% and $$."""
     words = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
+    assert not any(re.search("[%$]", re.sub(r"%%|\$\$", "", each)) for each in words)
     return [re.sub(r"\\(.)", r"\1", each).replace("%%", "%").replace("$$", "$") for each in words]
 
 
