@@ -56,7 +56,8 @@ def exchange(site: Site, method: str, path: str, headers: Iterable[str], body: I
             context = ssl.create_default_context(cafile=str(ca) if ca is not None else None)
             link = context.wrap_socket(link, server_hostname=host)
         answer, took_all = _sent(link, ["\r\n".join(lines).encode("latin-1"), *body])
-        answer += _rest(link) if took_all or answer else b""
+        if b"\r\n" not in answer:  # of an early one the status is all that matters, and not all close then
+            answer += _rest(link)
     except TimeoutError as error:
         raise Unreachable(f"{method} {path[:100]}: {error}") from None
     except (ConnectionError, ssl.SSLEOFError):
@@ -103,4 +104,7 @@ def _rest(link: socket.socket) -> bytes:
             found += more
     except ConnectionError:
         pass  # closed with a part of the request not read: what came before is the answer
+    except TimeoutError:
+        if not found:
+            raise
     return found

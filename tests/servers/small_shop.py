@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from compliance.measures.bad import bad_service
-from compliance.target import Account, AuditLog, Exchange, Http, Login, Metrics, Owned, Target
+from compliance.target import Account, AuditLog, Exchange, Http, Login, Owned, Target
 
 ROLES = {"alice": "customer", "mia": "manager", "audrey": "auditor", "canary": "customer"}
 PASSWORD = "wonderland-1865"
@@ -290,7 +290,6 @@ def small_shop(
                     patience_s=patience_s,
                     table="audit_log",
                 ),
-                metrics=Metrics(url=f"{url}/metrics"),
             ),
             state,
         )
