@@ -55,7 +55,10 @@ def _rule(check: Check) -> dict[str, Any]:
         "fullDescription": {"text": f"{check.measure}: {check.condition.text}"},
         "help": {"text": "\n".join(check.remediation)},
         "defaultConfiguration": {"level": _LEVELS[check.severity]},
-        "properties": {"security-severity": _SCORES[check.severity], "tags": ["compliance", check.team]},
+        "properties": {
+            "security-severity": _SCORES[check.severity],
+            "tags": sorted({"compliance", check.team}),
+        },
     }
 
 
@@ -74,11 +77,7 @@ def _result(violation: Violation, place: int, judged: Judged) -> dict[str, Any]:
             }
         ],
         "partialFingerprints": {"controlAndCheck/v1": f"{violation.control_id}/{violation.check}"},
-        "suppressions": [
-            {"kind": "external", "status": "accepted", "justification": plain(each.item.statement)}
-            for each in judged.decisions
-            if violation.waived and each.kind == "waiver"
-        ],
+        "suppressions": _suppressions(judged) if violation.waived else [],
         "properties": {
             "target_date": str(violation.target_date),
             "responsible_team": violation.responsible_team,
@@ -86,6 +85,14 @@ def _result(violation: Violation, place: int, judged: Judged) -> dict[str, Any]:
             "evidence_sha256": violation.evidence,
         },
     }
+
+
+def _suppressions(judged: Judged) -> list[dict[str, str]]:
+    """SARIF allows none of them twice."""
+    statements = dict.fromkeys(
+        plain(each.item.statement) for each in judged.decisions if each.kind == "waiver"
+    )
+    return [{"kind": "external", "status": "accepted", "justification": each} for each in statements]
 
 
 def _invocation(report: Report) -> dict[str, Any]:

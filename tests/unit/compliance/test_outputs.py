@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import jsonschema
@@ -281,3 +282,25 @@ def test_a_waiver_that_has_expired_suppresses_nothing() -> None:
         found = report_to_sarif(report(audit({"SC-8": {"tls": ("failed", "full")}}, [waiver])))
         (result,) = found["runs"][0]["results"]
         assert [each["justification"] for each in result["suppressions"]] == expected
+
+
+def test_sarif_has_nothing_twice_where_it_must_not() -> None:
+    twice = [decision("waiver", "SC-8"), decision("waiver", "SC-8")]
+    (run,) = report_to_sarif(report(audit({"SC-8": {"tls": ("failed", "full")}}, twice)))["runs"]
+    assert len(run["results"][0]["suppressions"]) == 1
+    assert run["tool"]["driver"]["rules"][0]["properties"]["tags"] == ["compliance", "platform"]
+
+
+def test_progress_names_each_measure_on_a_terminal_and_elsewhere() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, file = Terminal(), StringIO()
+    for stream in (terminal, file):
+        progress = console.Progress(stream)
+        progress.show("tls_versions")
+        progress.show("lockout")
+        progress.stop()
+    assert "lockout (2)" in terminal.getvalue()
+    assert file.getvalue() == "measuring tls_versions\nmeasuring lockout\n"
