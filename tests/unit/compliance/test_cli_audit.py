@@ -15,6 +15,7 @@ import pytest
 
 import compliance
 from chaos_locust.cli.app import run
+from chaos_locust.demo.settings import Ports, state_folder
 from compliance import ComplianceFramework, audit
 from compliance.checks import Binding, Check
 from compliance.condition import Condition
@@ -288,3 +289,20 @@ def test_python_gives_the_same(unsafe: ThreadingHTTPServer) -> None:
 def test_every_framework_has_its_name() -> None:
     for name in ("fisma", "fedramp", "soc2", "hipaa", "pcidss"):
         assert getattr(ComplianceFramework, name)().id == name
+
+
+def test_without_a_target_it_is_the_demo_that_is_running(
+    safe: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    command = ["compliance", "audit", "--framework", "soc2"]
+    assert run(command) == 2
+    assert "--target: no demo is running, and no other target is named" in capsys.readouterr().err
+    folder = state_folder(Ports().shop)
+    folder.mkdir()
+    Path("target.yaml").rename(folder / "target.yaml")
+    assert run(command) == 0
+    assert documents()[0]["compliant_controls"] == 1
