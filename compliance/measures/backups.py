@@ -26,6 +26,7 @@ from compliance.target import Backups, Target
 
 RESTORE_S = 300.0
 CLOCKS_APART_S = 60.0  # as far as another machine's clock may be ahead
+BEING_MADE_S = 60.0
 OTHERS = 0o004
 
 
@@ -53,7 +54,7 @@ class NewestBackup(Measure):
     needs = ("backups",)
     fields: ClassVar[Mapping[str, str]] = {
         "age_s": "since it was made, as its file and the manifest say; the older counts",
-        "fits_manifest": "whether its SHA-256 is the manifest's; null: there is no manifest",
+        "fits_manifest": "whether its SHA-256 is the manifest's; null: there is none, or not yet",
         "others_may_read": "whether the modes of file and folder let every user of the machine read it",
     }
 
@@ -70,7 +71,7 @@ class NewestBackup(Measure):
         site.note(f"{newest.name}, made {made_at.isoformat()}; in the manifest: {entry}")
         return {
             "age_s": round(max(age_s, 0.0), 1),
-            "fits_manifest": _fits(newest, manifest, entry),
+            "fits_manifest": _fits(newest, manifest, entry, age_s),
             "others_may_read": all(each.stat().st_mode & OTHERS for each in (newest, newest.parent)),
         }
 
@@ -192,12 +193,12 @@ def _time(entry: Mapping[str, Any]) -> datetime:
     return at
 
 
-def _fits(backup: Path, manifest: object, entry: Mapping[str, Any] | None) -> bool | None:
-    """One that the manifest does not have was not made by whoever makes them."""
+def _fits(backup: Path, manifest: object, entry: Mapping[str, Any] | None, age_s: float) -> bool | None:
+    """One that the manifest does not have was not made by whoever makes them, or is being made."""
     if manifest is None or backup.is_dir():
         return None
     if entry is None:
-        return False
+        return False if age_s > BEING_MADE_S else None
     with backup.open("rb") as file:
         return bool(file_digest(file, "sha256").hexdigest() == entry.get("sha256"))
 

@@ -111,6 +111,12 @@ def test_one_that_the_manifest_does_not_have_does_not_fit(folder: Path) -> None:
     assert outcome("backup-integrity", NewestBackup().take(site_of(folder))) == "failed"
 
 
+def test_one_that_is_being_made_is_not_judged_yet(folder: Path) -> None:
+    backup(folder, "new.dump", hours_ago=10 / 3600)
+    manifest(folder / "manifest.json", entry())
+    assert outcome("backup-integrity", NewestBackup().take(site_of(folder))) == "not_known"
+
+
 def test_without_a_manifest_it_is_not_known(folder: Path) -> None:
     backup(folder)
     assert outcome("backup-integrity", NewestBackup().take(site_of(folder))) == "not_known"
