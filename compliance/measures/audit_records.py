@@ -83,7 +83,7 @@ class Log:
     def part(self, record: Record, name: str) -> Any:
         """user, at, action, object, outcome or source of a record."""
         assert self.site.target.audit_log is not None
-        names: Mapping[str, str] = {**self.site.target.audit_log.fields}
+        names = {str(each): called for each, called in self.site.target.audit_log.fields.items()}
         return at(record, names.get(name, name))
 
 
