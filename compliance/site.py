@@ -88,8 +88,19 @@ class Site:
                 )
         except requests.RequestException as error:
             raise Unreachable(f"{method} {address}: {type(error).__name__}: {error}") from None
+        self._keep_secret(answer)
         self.note(_shown(method, address, answer))
         return answer
+
+    def _keep_secret(self, answer: requests.Response) -> None:
+        """What it gives out that lets somebody in: the token of a log-in, and every cookie."""
+        login = self.target.login
+        found = at(json_of(answer), login.token) if login is not None else None
+        if isinstance(found, str):
+            self.secrets.add(found)
+        for cookie in answer.cookies:
+            if cookie.value:
+                self.secrets.add(cookie.value)
 
     def send(self, exchange: Exchange, token: str | None = None, **values: str) -> requests.Response:
         """A request of the description; `values` for what stands in braces. Raises Unreachable."""

@@ -27,7 +27,7 @@ USERS = {
     "bob": ("builder", "customer"),
     "carol": ("christmas", "customer"),
     "dave": ("diver", "customer"),
-    "mia": ("manager", "manager"),
+    "mia": ("prices-in-pence", "manager"),
     "audrey": ("reads-every-line-1889", "auditor"),
     "ada": ("keeps-the-engine-1843", "admin"),
     "canary": ("sings-in-the-mine-1911", "customer"),

@@ -32,7 +32,7 @@ WHERE = {
 }
 """The variables of `chaos-locust demo serve`, with what holds for its default ports."""
 
-PASSWORDS = {"alice": "wonderland", "mia": "manager"}
+PASSWORDS = {"alice": "wonderland", "mia": "prices-in-pence"}
 PROBED = 1
 """The product that is ordered to see whether the shop works."""
 

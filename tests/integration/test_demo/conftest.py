@@ -25,7 +25,7 @@ import chaos_locust
 PASSWORDS = {
     "alice": "wonderland",
     "bob": "builder",
-    "mia": "manager",
+    "mia": "prices-in-pence",
     "audrey": "reads-every-line-1889",
     "ada": "keeps-the-engine-1843",
     "canary": "sings-in-the-mine-1911",
