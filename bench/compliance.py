@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench.shops import shop
 from chaos_locust.demo.settings import LAPSES
-from compliance.audit import Auditor
+from compliance.auditor import Auditor
 from compliance.catalogue import FRAMEWORKS, load
 from compliance.result import AuditResult
 from compliance.target import load_target

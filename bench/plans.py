@@ -54,6 +54,8 @@ ROWS = (
     Row("redis-refuse-writes", "cache-required", "during no-writes"),
     Row("redis-out-of-memory", "cache-required", "during no-memory"),
     Row("redis-disconnect", "connects-once", "during cache-disconnects"),
+    Row("compliance-identity", "fails-open", "PCI DSS 7.3.3"),
+    Row("compliance-audit", "audit-gap-under-load", "PCI DSS 10.2.1"),
     Row("jwks-unavailable", "drops-keys", "during keys-lost"),
     Row("jwks-slow", "drops-keys", "during keys-slow"),
     Row("jwks-corrupted", "drops-keys", "during keys-broken"),

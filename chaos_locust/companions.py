@@ -19,8 +19,8 @@ from chaos_locust.plan.model import Plan
 GROUP = "chaos_locust.findings"
 
 
-def companion_problems(plan: Plan) -> list[Problem]:
-    """What is wrong with the keys of the plan that companions read."""
+def companion_problems(plan: Plan, offline: bool = False) -> list[Problem]:
+    """What is wrong with the keys of the plan that companions read. offline: by the plan alone."""
     found: list[Problem] = []
     if plan.invariants:
         from invariants.load_run import problems as of_invariants
@@ -29,7 +29,7 @@ def companion_problems(plan: Plan) -> list[Problem]:
     if plan.compliance:
         from compliance.load_run import problems as of_compliance
 
-        found += of_compliance(plan)
+        found += of_compliance(plan, offline)
     return found
 
 

@@ -7,11 +7,9 @@ assert not result.high_severity_violations(), result.remediation_summary()
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the import stays cheap: what audits is imported when one is asked for
@@ -35,7 +33,7 @@ def audit(
     allow_disruptive: also measures that may lock the canary account out. Raises ChaosError."""
     import os
 
-    from compliance.audit import Auditor
+    from compliance.auditor import Auditor
     from compliance.catalogue import load
     from compliance.decisions import read_decisions
     from compliance.target import load_target
@@ -86,15 +84,3 @@ class ComplianceFramework:
         return audit(
             self.id, target, profile=self.profile, decisions=decisions, allow_disruptive=allow_disruptive
         )
-
-
-_audit = audit
-
-
-class _Package(ModuleType):
-    """There is a module of the same name, and importing it must not put it in the function's place."""
-
-    audit = property(lambda self: _audit, lambda self, module: None)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_locust.errors import ChaosError
-from compliance.audit import Auditor
+from compliance.auditor import Auditor
 from compliance.catalogue import load
 from compliance.checks import Check, bindings, checks
 from compliance.measurement import Measurement

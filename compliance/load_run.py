@@ -20,7 +20,7 @@ from chaos_locust.judge.course import Course, course_of
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.compliance import AssertedControls
 from chaos_locust.plan.model import Plan
-from compliance.audit import unseen_on_bad
+from compliance.auditor import unseen_on_bad
 from compliance.catalogue import Framework, load
 from compliance.checks import Check, judge
 from compliance.during import Taken, checks_of, read_taken
@@ -41,8 +41,9 @@ class Look:
     text: str
 
 
-def problems(plan: Plan) -> list[Problem]:
-    """A framework, profile or controls that there are none of, and a target that cannot be read."""
+def problems(plan: Plan, offline: bool = False) -> list[Problem]:
+    """A framework, profile or controls that there are none of, and a target that cannot be read. offline: the
+    target is left alone."""
     asked = plan.compliance
     if asked is None:
         return []
@@ -50,7 +51,7 @@ def problems(plan: Plan) -> list[Problem]:
         framework = load(asked.framework)
     except ChaosError as error:
         return [Problem("compliance.framework", str(error))]
-    found = []
+    found: list[Problem] = []
     try:
         framework.profile(asked.profile)
     except ChaosError as error:
@@ -73,6 +74,8 @@ def problems(plan: Plan) -> list[Problem]:
             allowed = ", ".join(sorted(telling)) or "none"
             text = f"'{name}' tells of none of these controls; allowed: {allowed}"
             found.append(Problem(f"compliance.checks[{index}]", text))
+    if offline:
+        return found
     try:
         target = load_target(Path(asked.target), os.environ)
     except InvalidPlan as error:

@@ -72,7 +72,7 @@ def judged(
         return of("compliant")
     expired = [each for each in decisions if each.kind in ("attestation", "exclusion")]
     if unknown:
-        told = "; ".join(f"{outcome.check.id}: {outcome.text}" for outcome in unknown)
+        told = "; ".join(f"{outcome.text} ({outcome.check.id})" for outcome in unknown)
         return of("not_assessed", "not_known", told)
     if expired:
         last = max(each.item.expires_on for each in expired)

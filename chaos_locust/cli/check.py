@@ -29,7 +29,7 @@ def check(
     document = load_plan(plan, os.environ)
     checked = check_plan(document)
     typer.echo(render_checked(document, checked, planned_invariants(document)))
-    if problems := (*checked.problems, *companion_problems(document)):
+    if problems := (*checked.problems, *companion_problems(document, offline)):
         raise InvalidPlan(problems)
     if not offline:
         refuse_taken(document, os.environ)

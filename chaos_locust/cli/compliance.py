@@ -70,7 +70,7 @@ def audit(
     The exit code is 0, 3 for violations that were asked for, 4 when too much could not be assessed.
     """
     from chaos_locust.reports.folder import new_folder
-    from compliance.audit import Auditor
+    from compliance.auditor import Auditor
     from compliance.catalogue import load
     from compliance.decisions import read_decisions
     from compliance.gate import gated

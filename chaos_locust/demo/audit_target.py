@@ -87,7 +87,7 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
             {"method": "POST", "path": f"/users/{CANARY}/unlock", "roles": ["admin"]},
         ],
         "audit_log": {
-            "read": "/audit?since={since}",
+            "read": "/audit?since={since}&after={after}",
             "role": "auditor",
             "fields": {name: name for name in ("at", "user", "action", "object", "outcome", "source")},
             "retention_days": RETENTION_DAYS,

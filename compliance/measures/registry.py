@@ -24,13 +24,13 @@ TOPICS = (
     "made_up",
     "credentials",
     "passwords",
-    "lockout",
     "sessions",
     "network",
     "backups",
     "dependencies",
     "database",
     "redis_server",
+    "lockout",  # the last, for others log the canary in
 )
 
 

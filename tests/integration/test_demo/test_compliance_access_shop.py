@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compliance.audit import Auditor
+from compliance.auditor import Auditor
 from compliance.catalogue import FRAMEWORKS, load
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement

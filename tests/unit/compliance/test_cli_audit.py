@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,14 +15,13 @@ import pytest
 import compliance
 from chaos_locust.cli.app import run
 from chaos_locust.demo.settings import Ports, state_folder
-from compliance import ComplianceFramework, audit
+from compliance import ComplianceFramework, audit, auditor
 from compliance.checks import Binding, Check
 from compliance.condition import Condition
 from compliance.measures.base import Measure, SideEffect
 from compliance.site import Site
 from compliance.target import Target
 
-AUDITING = import_module("compliance.audit")  # the function of that name is in the package
 PASSWORD, TOKEN, DATABASE = "correct-horse-battery", "planted-token-0123456789", "planted-db-password"
 
 
@@ -107,10 +105,10 @@ accounts: [{{user: alice, password: "{PASSWORD}", role: customer}}]
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(AUDITING, "checks", lambda: {"closed": CHECK})
-    monkeypatch.setattr(AUDITING, "measures", lambda: {"open": Open})
+    monkeypatch.setattr(auditor, "checks", lambda: {"closed": CHECK})
+    monkeypatch.setattr(auditor, "measures", lambda: {"open": Open})
     bound = {"CC6.1": (Binding("closed", "full"),)}
-    monkeypatch.setattr(AUDITING, "bindings", lambda framework: bound if framework == "soc2" else {})
+    monkeypatch.setattr(auditor, "bindings", lambda framework: bound if framework == "soc2" else {})
 
 
 @pytest.fixture
