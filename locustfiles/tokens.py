@@ -15,8 +15,7 @@ from chaos_locust.tokens import ATTACKS, spoil
 chaos_locust.register()
 
 ALICE = {"user": "alice", "password": "wonderland"}
-RENEW_S = 600  # a token lasts a quarter of an hour
-AGAIN_S = 5  # after a login that failed
+RENEW_S, AGAIN_S = 600, 5  # a token lasts a quarter of an hour; after a login that failed
 BASKET = {"product_id": 1, "quantity": 1}
 
 

@@ -279,7 +279,7 @@ def test_a_full_disk_below_the_shop_is_told_by_it_and_nothing_crashes(
 
         until(lambda: order() == 201, "orders are placed")
         before = running()
-        assert len(before) == 6
+        assert len(before) == 7
         with chaos_locust.inject("disk_full", target="it", targets={"it": {"path": str(disk)}}):
             assert os.statvfs(disk).f_bavail == 0
             statuses = []
