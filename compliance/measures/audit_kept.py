@@ -4,7 +4,7 @@ long."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -63,10 +63,8 @@ class Erasing(Measure):
         stays = all(_is_there(log, record) for _ in pauses(site, patience_s))
         return {"record_stays": stays}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with forgetful(Erasable) as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return forgetful(Erasable)
 
 
 class Privileges(Measure):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -84,10 +84,8 @@ class Events(Measure):
         site.token(account)  # so that the wrong password does not count against the account any longer
         return {"failed_login": failed, "login": login, "refused_access": refused, "change": change}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with forgetful(Forgets) as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return forgetful(Forgets)
 
 
 class Content(Measure):
@@ -117,10 +115,8 @@ class Content(Measure):
         missing = [part for part in PARTS if log.part(record, part) in (None, "")]
         return {"missing": missing, "clock_off_s": off}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with forgetful(Garbles) as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return forgetful(Garbles)
 
 
 class Reads(Measure):
@@ -155,10 +151,8 @@ class Reads(Measure):
             "reads_are_recorded": recorded,
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with forgetful(Open) as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return forgetful(Open)
 
 
 def _reads(site: Site, token: str | None) -> bool:

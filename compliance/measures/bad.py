@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from compliance.target import Http, Target
+
 TEN_YEARS_S = 10 * 365 * 86400
 _TRACE = (
     'Traceback (most recent call last):\n  File "/srv/app/views.py", line 42, in post\n    cursor.execute(q)'
@@ -105,3 +107,10 @@ def bad_service(
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def bad_site(handler: type[BaseHTTPRequestHandler] = BadHandler) -> Iterator[Target]:
+    """The service as a target that is described by its address alone."""
+    with bad_service(handler) as url:
+        yield Target(name="bad", http=Http(url=url))

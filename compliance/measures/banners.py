@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import requests
 
-from compliance.measures.bad import BadHandler, bad_service
+from compliance.measures.bad import BadHandler, bad_site
 from compliance.measures.base import Measure, SideEffect
 from compliance.measures.headers import sampled
 from compliance.site import Site
-from compliance.target import Http, Target
+from compliance.target import Target
 
 HEADERS = ("Server", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Generator", "X-Runtime-Version", "Via")
 VERSION = re.compile(r"[A-Za-z][\w.-]*/\d|\d+\.\d+")
@@ -42,10 +42,8 @@ class Banners(Measure):
             found |= _named(answer)
         return {"shown": sorted(found)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_site()
 
 
 class Methods(Measure):
@@ -70,10 +68,8 @@ class Methods(Measure):
             unknown |= answer.ok and not answer.is_redirect
         return {"trace_is_answered": trace, "unknown_is_answered": unknown}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service(AnyMethod) as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_site(AnyMethod)
 
 
 class AnyMethod(BadHandler):

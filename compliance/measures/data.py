@@ -7,16 +7,15 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.audit_records import pauses
-from compliance.measures.bad import bad_service
 from compliance.measures.base import Measure, SideEffect, Unsupported
-from compliance.measures.errors import bad_doors
+from compliance.measures.errors import bad_shop
 from compliance.measures.leaked import FORMS, is_telling, leaked, told
 from compliance.measures.postgres_rows import Ask, ask
 from compliance.site import Site, at, filled, json_of
@@ -95,10 +94,8 @@ class SecretsInAnswers(Measure):
         forms = [each for each in FORMS if each != "bearer token"]
         return {"found": told({what: leaked(each.text, known, forms) for what, each in seen.items()})}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop()
 
 
 class StoredReadable(Measure):
@@ -145,8 +142,7 @@ class StoredReadable(Measure):
     def bad(self) -> Iterator[Target]:
         """What PostgreSQL said of a table that has everything in it, as no server can be bundled."""
         self._asked = lambda site, query, values: [("public.users",)] if query == TABLES else [(True,)]
-        with bad_service() as url:
-            shop = bad_doors(url)
+        with bad_shop() as shop:
             assert shop.owned is not None
             create = shop.owned.create.model_copy(update={"body": {"note": "{marker}"}})
             yield shop.model_copy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from chaos_locust.errors import ChaosError
@@ -80,10 +80,8 @@ class AppRole(Measure):
         site.note(f"{role}: {rows[0][0]}")
         return {name: rows[0][0][name] for name in self.fields}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 class StoredPasswords(Measure):
@@ -102,10 +100,8 @@ class StoredPasswords(Measure):
         site.note(f"password_encryption = {found['encryption']}; stored otherwise than by SCRAM: {weak}")
         return {"encryption": found["encryption"], "weak": weak}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 class Logins(Measure):
@@ -140,10 +136,8 @@ class Logins(Measure):
             "guessed": some_or_unknown(guessed, unclear),
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 class Settings(Measure):
@@ -172,10 +166,8 @@ class Settings(Measure):
             "plain_from_afar": plain_from_afar(found["listen_addresses"], rules),
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 def _let_in(site: Site, way: Mapping[str, Any], user: str, password: str) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,10 +56,8 @@ class Pinned(Measure):
         unpinned = [each.package.name for each in required if not each.is_pinned]
         return {"unpinned": unpinned, "packages": len(required)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 class Materials(Measure):
@@ -86,10 +84,8 @@ class Materials(Measure):
         unversioned = [each.name for each in listed if each.version is None] if listed else None
         return {"missing": missing, "unversioned": unversioned, "packages": len(listed)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 class Vulnerabilities(Measure):
@@ -124,10 +120,8 @@ class Vulnerabilities(Measure):
             "database_age_days": (site.now() - database.changed_at) // timedelta(days=1),
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with _bad() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad()
 
 
 def _described(site: Site) -> Dependencies:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import requests
@@ -64,10 +64,8 @@ class ErrorAnswers(Measure):
                 unshaped.add(what)
         return {"leaks": sorted(leaks), "echoed": sorted(echoed), "unshaped": sorted(unshaped)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop()
 
 
 def asked_badly(site: Site) -> tuple[list[tuple[str, bool, requests.Response | None]], str]:
@@ -112,6 +110,12 @@ def asked_badly(site: Site) -> tuple[list[tuple[str, bool, requests.Response | N
 
 def _token(site: Site) -> str | None:
     return site.token(site.target.accounts[0]) if site.target.accounts else None
+
+
+@contextmanager
+def bad_shop(handler: type[BadHandler] = BadHandler) -> Iterator[Target]:
+    with bad_service(handler) as url:
+        yield bad_doors(url)
 
 
 def bad_doors(url: str) -> Target:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import requests
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.bad import BadHandler, bad_service
+from compliance.measures.bad import BadHandler, bad_service, bad_site
 from compliance.measures.base import Measure, SideEffect
 from compliance.site import Site, at, json_of
 from compliance.target import Account, Exchange, Http, Login, Owned, Target
@@ -43,10 +43,8 @@ class SecurityHeaders(Measure):
             "leak_referrer": [path for path, each in answers.items() if not _keeps_referrer(each)],
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_site()
 
 
 class PrivateCaching(Measure):
@@ -108,10 +106,8 @@ class OtherOrigins(Measure):
                         allowed.add(found)
         return {"allowed": sorted(allowed)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_site()
 
 
 def sampled(site: Site) -> Mapping[str, requests.Response]:

@@ -6,17 +6,16 @@ together send fewer than 100 requests."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, ClassVar
 
 import requests
 
-from compliance.measures.bad import bad_service
 from compliance.measures.base import Measure, SideEffect
 from compliance.measures.doors import Crashes, Door, doors, pushed
-from compliance.measures.errors import LEAKS, bad_doors
+from compliance.measures.errors import LEAKS, bad_shop
 from compliance.measures.inputs_bad import Devours, GivesFiles, Injectable
 from compliance.measures.raw import exchange
 from compliance.site import Site, at, json_of
@@ -87,10 +86,8 @@ class MalformedInput(Measure):
                     crashes.see(f"{door} with {what} as {field}", answer)
         return {"crashes": crashes.told()}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service(Injectable) as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop(Injectable)
 
 
 class Injection(Measure):
@@ -126,10 +123,8 @@ class Injection(Measure):
             scripts += [path.split("<")[0]] * _runs(pushed(site, "GET", path), script)
         return {"sql": crashes.told(), "delays": delays, "scripts": scripts}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service(Injectable) as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop(Injectable)
 
 
 class Traversal(Measure):
@@ -148,10 +143,8 @@ class Traversal(Measure):
             "read": [path for path, each in answers.items() if any(text in each.text for text in IN_FILES)]
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service(GivesFiles) as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop(GivesFiles)
 
 
 class BodySize(Measure):
@@ -182,10 +175,8 @@ class BodySize(Measure):
         refused = [each.status in REFUSALS or not each.took_all for each in (declared, chunked)]
         return {"declared_is_refused": refused[0], "chunked_is_refused": refused[1]}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service(Devours) as url:
-            yield bad_doors(url)
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_shop(Devours)
 
 
 def _with(site: Site, door: Door, field: str, value: Any) -> requests.Response | None:

@@ -6,8 +6,8 @@ These must be taken after all else that needs the canary: see `data/checks/crede
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import requests
@@ -47,10 +47,8 @@ class Lockout(Measure):
             attempts = MOST_IN_A_ROW + 1 if locked else MOST_ATTEMPTS + 1
         return {"locks": locked, "attempts_until_locked": attempts, "stated_s": stated_s(answers[-1])}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class LockoutIsolation(Measure):
@@ -72,10 +70,8 @@ class LockoutIsolation(Measure):
             raise Unsupported(f"{MOST_IN_A_ROW} wrong passwords do not lock an account")
         return {"others_get_in": logs_in(site, other)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless(LocksEverybody) as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless(LocksEverybody)
 
 
 class LocksEverybody(CarelessHandler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from chaos_locust.errors import ChaosError
@@ -66,10 +66,8 @@ class PasswordPolicy(Measure):
             "set_back": canary.is_set_back,
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class PasswordChange(Measure):
@@ -93,10 +91,8 @@ class PasswordChange(Measure):
             old = canary.logged_in(before) is not None
         return {"with_wrong_old": wrong, "without_log_in": nobody, "old_is_taken": old}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class _Canary:

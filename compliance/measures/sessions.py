@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, ClassVar
 
@@ -45,10 +45,8 @@ class TokenLifetime(Measure):
         told = at(json_of(answer), f"{folder}.expires_in" if folder else "expires_in")
         return {"lasts_s": told if isinstance(told, int | float) and not isinstance(told, bool) else None}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class ExpiredToken(Measure):
@@ -83,10 +81,8 @@ class ExpiredToken(Measure):
             site.sleep(1)
         return {"taken": taken, "waited_s": round(_past(site, ends), 1)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class TokensDiffer(Measure):
@@ -102,10 +98,8 @@ class TokensDiffer(Measure):
         tokens = [site.token(site.target.accounts[0]) for _ in range(6)]
         return {"repeated": len(tokens) - len(set(tokens))}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class Logout(Measure):
@@ -127,10 +121,8 @@ class Logout(Measure):
             raise ChaosError(f"{thing.account.user} cannot log out: {answer.status_code}")
         return {"taken_afterwards": thing.answers(site, thing.token)}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 class SessionCookies(Measure):
@@ -172,10 +164,8 @@ class SessionCookies(Measure):
             ],
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with careless() as target:
-            yield target
+    def bad(self) -> AbstractContextManager[Target]:
+        return careless()
 
 
 def cookies(headers: Sequence[str]) -> dict[str, dict[str, str]]:

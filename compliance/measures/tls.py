@@ -6,12 +6,12 @@ import ssl
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from compliance.measures.bad import BadHandler, bad_service
+from compliance.measures.bad import BadHandler, bad_service, bad_site
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.raw import address, connect
 from compliance.measures.tls_hello import HANDSHAKE, agreed_suite, client_hello
@@ -50,11 +50,9 @@ class TlsVersions(Measure):
         weak = _takes_broken_ciphers(site, host, port)
         return {"lowest": accepted[0], "highest": accepted[-1], "accepts_weak_ciphers": weak}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
+    def bad(self) -> AbstractContextManager[Target]:
         """TLS 1.0 without encryption: a library of ours that cannot speak it would find nothing anywhere."""
-        with tempfile.TemporaryDirectory() as folder, bad_service(BadHandler, _bad_tls(Path(folder))) as url:
-            yield Target(name="bad", http=Http(url=url))
+        return _bad_site()
 
 
 class Certificate(Measure):
@@ -84,10 +82,8 @@ class Certificate(Measure):
             "key_bits": _strength(found.public_key()),
         }
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with tempfile.TemporaryDirectory() as folder, bad_service(BadHandler, _bad_tls(Path(folder))) as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return _bad_site()
 
 
 class PlainHttp(Measure):
@@ -112,10 +108,8 @@ class PlainHttp(Measure):
         to = answer.headers.get("Location", "")
         return {"is_answered": not (answer.is_redirect and to.startswith("https:"))}
 
-    @contextmanager
-    def bad(self) -> Iterator[Target]:
-        with bad_service() as url:
-            yield Target(name="bad", http=Http(url=url))
+    def bad(self) -> AbstractContextManager[Target]:
+        return bad_site()
 
 
 def _agrees(site: Site, host: str, port: int, version: float) -> bool:
@@ -193,6 +187,12 @@ def _strength(key: Any) -> int:
             1024,
         )
     return 3072  # Ed25519, Ed448
+
+
+@contextmanager
+def _bad_site() -> Iterator[Target]:
+    with tempfile.TemporaryDirectory() as folder, bad_service(BadHandler, _bad_tls(Path(folder))) as url:
+        yield Target(name="bad", http=Http(url=url))
 
 
 def _bad_tls(folder: Path) -> ssl.SSLContext:
