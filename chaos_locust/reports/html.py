@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from chaos_locust.events import Recording
@@ -21,6 +18,7 @@ from chaos_locust.reports.cards import cards
 from chaos_locust.reports.columns import Column, columns_of
 from chaos_locust.reports.corrected import corrected_of
 from chaos_locust.reports.findings import failures_first, tally, trust_line
+from chaos_locust.reports.page import asset, f1, script_hash, templates
 from chaos_locust.reports.picture import picture_of
 from chaos_locust.reports.tables import error_rows, not_measured, objective_rows, request_groups
 from chaos_locust.reports.verdict_json import to_json, verdict_to_json
@@ -38,9 +36,9 @@ def render(verdict: Verdict, recording: Recording) -> str:
     columns = columns_of(recording)
     rows = objective_rows(verdict)
     groups, rows_left_out = request_groups(verdict)
-    script = _asset("report.js")
+    script = asset("chaos_locust.reports", "report.js")
     return (
-        _environment()
+        _templates()
         .get_template("report.html.j2")
         .render(
             verdict=verdict,
@@ -63,35 +61,23 @@ def render(verdict: Verdict, recording: Recording) -> str:
             errors=error_rows(verdict, recording),
             unmeasured=not_measured(verdict, recording),
             plan_text=_plan_text(recording),
-            style=Markup(_asset("report.css")),
+            style=Markup(asset("chaos_locust.reports", "report.css")),
             script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=script_hash(script),
             points=_script_json(_points(columns)),
             embedded=_embedded(verdict, recording),
         )
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("chaos_locust.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shown = (
+def _templates() -> Environment:
+    environment = templates(
+        "chaos_locust.reports",
         text.plain, text.duration, text.moment, text.share, text.count,
-        text.rate, text.exit_text, text.when, text.span, text.interval,
+        text.rate, text.exit_text, text.when, text.span, text.interval, f1,
     )  # fmt: skip
-    environment.filters.update({function.__name__: function for function in shown})
-    environment.filters["f1"] = lambda value: f"{value:.1f}".removesuffix(".0")
     environment.filters["percent"] = lambda value: f"{value * 100:.2f}%"
     return environment
-
-
-def _asset(name: str) -> str:
-    return (files("chaos_locust.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _plan_text(recording: Recording) -> str:

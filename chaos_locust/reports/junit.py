@@ -12,35 +12,24 @@ from xml.etree import ElementTree as ET
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import Finding, Outcome, Verdict
 from chaos_locust.reports.findings import failures_first, title
+from chaos_locust.reports.junit_file import new_suite, written
 from chaos_locust.reports.text import bound_of, count, exit_text, margin_of, moment, plain, value_of
 
 _ELEMENTS = {Outcome.DEVIATED: "failure", Outcome.INCONCLUSIVE: "error"}
 
 
 def render(verdict: Verdict, recording: Recording) -> str:
-    suite = ET.Element("testsuite", name=plain(verdict.plan_name) or "chaos-locust")
-    properties = ET.SubElement(suite, "properties")
-    for name, value in (
-        ("run_id", verdict.run_id),
-        ("seed", str(verdict.seed)),
-        ("exit_code", str(verdict.exit_code)),
-        ("command", recording.header.command),
-    ):
-        ET.SubElement(properties, "property", name=name, value=plain(value))
+    properties = {
+        "run_id": verdict.run_id,
+        "seed": str(verdict.seed),
+        "exit_code": str(verdict.exit_code),
+        "command": recording.header.command,
+    }
+    suite = new_suite(plain(verdict.plan_name) or "chaos-locust", properties)
     _verdict_case(suite, verdict)
     for finding in failures_first(verdict.findings):
         _case(suite, finding)
-    suite.set("tests", str(len(suite.findall("testcase"))))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))
-    suite.set("skipped", "0")
-    suite.set("time", f"{verdict.duration_s:.3f}")
-    started = datetime.fromtimestamp(verdict.started_epoch_s, UTC)
-    suite.set("timestamp", started.isoformat(timespec="seconds").removesuffix("+00:00"))
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return written(suite, verdict.duration_s, datetime.fromtimestamp(verdict.started_epoch_s, UTC))
 
 
 def _verdict_case(suite: ET.Element, verdict: Verdict) -> None:

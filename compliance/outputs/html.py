@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from chaos_locust.reports import text
+from chaos_locust.reports.page import asset, script_hash, templates
 from compliance.checks import SEVERITIES
 from compliance.outputs.report import Report
 from compliance.outputs.words import (
@@ -37,9 +35,9 @@ def render(report: Report) -> str:
     """The page. Everything of the target is escaped, and without secrets."""
     result = report.result
     word = word_of(result)
-    script = _asset("compliance.outputs", "audit.js")
+    script = asset("compliance.outputs", "audit.js")
     return (
-        _environment()
+        _templates()
         .get_template("audit.html.j2")
         .render(
             report=report,
@@ -65,10 +63,10 @@ def render(report: Report) -> str:
             decided=[(judged, each) for judged in result.controls for each in judged.decisions],
             exit=exit_of(report),
             statement=NO_CERTIFICATE,
-            style=Markup(_asset("chaos_locust.reports", "report.css")),
-            own_style=Markup(_asset("compliance.outputs", "audit.css")),
+            style=Markup(asset("chaos_locust.reports", "report.css")),
+            own_style=Markup(asset("compliance.outputs", "audit.css")),
             script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=script_hash(script),
         )
     )
 
@@ -78,19 +76,8 @@ def _lines(value: str) -> str:
     return "\n".join(map(text.plain, value.splitlines()))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("compliance.outputs"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = text.plain
+def _templates() -> Environment:
+    environment = templates("compliance.outputs", text.plain)
     environment.filters["lines"] = _lines
     environment.filters["as_json"] = json.dumps  # ASCII, and so without control characters
     return environment
-
-
-def _asset(package: str, name: str) -> str:
-    return (files(package) / "templates" / name).read_text(encoding="utf-8")

@@ -6,8 +6,10 @@ what was not assessed, with the reason.
 
 from __future__ import annotations
 
+from datetime import datetime
 from xml.etree import ElementTree as ET
 
+from chaos_locust.reports.junit_file import new_suite, written
 from chaos_locust.reports.text import plain
 from compliance.outputs.report import Report
 from compliance.outputs.words import NO_CERTIFICATE, STATE_WORDS, reason_of
@@ -16,32 +18,18 @@ from compliance.rollup import Judged
 
 def render(report: Report) -> str:
     result = report.result
-    element = ET.Element("testsuite", name=f"{result.framework.id} {result.profile.name}")
-    properties = ET.SubElement(element, "properties")
-    for name, value in (
-        ("run_id", report.run_id),
-        ("target", result.target),
-        ("exit_code", str(report.gated.exit_code)),
-        ("command", report.command),
-        ("statement", NO_CERTIFICATE),
-        ("trail_hash", report.entry.hash if report.entry else ""),
-    ):
-        ET.SubElement(properties, "property", name=name, value=plain(value))
+    properties = {
+        "run_id": report.run_id,
+        "target": result.target,
+        "exit_code": str(report.gated.exit_code),
+        "command": report.command,
+        "statement": NO_CERTIFICATE,
+        "trail_hash": report.entry.hash if report.entry else "",
+    }
+    suite = new_suite(f"{result.framework.id} {result.profile.name}", properties)
     for judged in result.controls:
-        _case(element, judged)
-    for count, path in (
-        ("tests", "testcase"),
-        ("failures", "testcase/failure"),
-        ("errors", "testcase/error"),
-        ("skipped", "testcase/skipped"),
-    ):
-        element.set(count, str(len(element.findall(path))))
-    element.set("time", f"{result.took_s:.3f}")
-    element.set("timestamp", result.audited_at.removesuffix("+00:00"))
-    root = ET.Element("testsuites")
-    root.append(element)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+        _case(suite, judged)
+    return written(suite, result.took_s, datetime.fromisoformat(result.audited_at))
 
 
 def _case(suite: ET.Element, judged: Judged) -> None:

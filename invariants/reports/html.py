@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chaos_locust.reports import text
+from chaos_locust.reports.page import asset, f1, templates
 from invariants.execute import Path as Passed
 from invariants.reports.lanes import Lanes, lanes_of
 from invariants.reports.words import facts_of, file_names, numbers_of, sentence_of, steps_of
@@ -49,7 +48,7 @@ def render(suite: Suite) -> str:
     """The page. Everything of the target is escaped, and without secrets."""
     cases = sorted(suite.cases, key=lambda case: _ORDER.index(case.word))
     return (
-        _environment()
+        templates("invariants.reports", text.plain, text.when, text.exit_text, text.count, f1)
         .get_template("invariants.html.j2")
         .render(
             suite=suite,
@@ -65,8 +64,8 @@ def render(suite: Suite) -> str:
             numbers=numbers_of,
             exercised=exercised,
             shown=shown,
-            style=Markup(_asset("chaos_locust.reports", "report.css")),
-            own_style=Markup(_asset("invariants.reports", "invariants.css")),
+            style=Markup(asset("chaos_locust.reports", "report.css")),
+            own_style=Markup(asset("invariants.reports", "invariants.css")),
         )
     )
 
@@ -109,21 +108,3 @@ def _shown(found: Found, name: str, tests: tuple[str, ...], no_tests: str) -> Sh
         f"test_{name}.py" if tests else "",
         no_tests,
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("invariants.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (text.plain, text.when, text.exit_text, text.count):
-        environment.filters[function.__name__] = function
-    environment.filters["f1"] = lambda value: f"{value:.1f}".removesuffix(".0")
-    return environment
-
-
-def _asset(package: str, name: str) -> str:
-    return (files(package) / "templates" / name).read_text(encoding="utf-8")

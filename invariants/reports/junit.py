@@ -8,38 +8,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
+from chaos_locust.reports.junit_file import new_suite, written
 from chaos_locust.reports.text import plain
 from invariants.reports.words import steps_of
 from invariants.suite import Case, Suite
 
 
 def render(suite: Suite) -> str:
-    element = ET.Element("testsuite", name="invariants")
-    properties = ET.SubElement(element, "properties")
-    for name, value in (
-        ("run_id", suite.run_id),
-        ("target", suite.target),
-        ("seed", str(suite.seed)),
-        ("exit_code", str(suite.exit_code)),
-        ("command", suite.command),
-    ):
-        ET.SubElement(properties, "property", name=name, value=plain(value))
+    properties = {
+        "run_id": suite.run_id,
+        "target": suite.target,
+        "seed": str(suite.seed),
+        "exit_code": str(suite.exit_code),
+        "command": suite.command,
+    }
+    element = new_suite("invariants", properties)
     for case in suite.cases:
         _case(element, case)
-    for count, path in (
-        ("tests", "testcase"),
-        ("failures", "testcase/failure"),
-        ("errors", "testcase/error"),
-        ("skipped", "testcase/skipped"),
-    ):
-        element.set(count, str(len(element.findall(path))))
-    element.set("time", f"{suite.elapsed_s:.3f}")
-    started = datetime.fromtimestamp(suite.started_epoch_s, UTC)
-    element.set("timestamp", started.isoformat(timespec="seconds").removesuffix("+00:00"))
-    root = ET.Element("testsuites")
-    root.append(element)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return written(element, suite.elapsed_s, datetime.fromtimestamp(suite.started_epoch_s, UTC))
 
 
 def _case(suite: ET.Element, case: Case) -> None:
