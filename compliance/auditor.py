@@ -127,9 +127,8 @@ class Auditor:
 
     def _forbidden(self, measure: Measure) -> Measurement | None:
         """Why it is not to be taken at all."""
-        missing = [part for part in measure.needs if not self._target.has(part)]
-        if missing:
-            return self._without_value(measure, "unsupported", f"the target names no {', '.join(missing)}")
+        if missing := measure.lacks(self._target):
+            return self._without_value(measure, "unsupported", f"the target names no {missing}")
         if measure.side_effect == "disruptive" and not self._allow_disruptive:
             why = f"it may disturb the target ({measure.says}); allow it with --allow-disruptive"
             return self._without_value(measure, "unsupported", why)

@@ -7,6 +7,7 @@ deviated as soon as one failed; else inconclusive.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from compliance.auditor import unseen_on_bad
 from compliance.catalogue import Framework, load
 from compliance.checks import Check, judge
 from compliance.during import Taken, checks_of, read_taken
-from compliance.target import load_target
+from compliance.target import Target, load_target
 
 SOURCE = "compliance"
 BEFORE, AFTER, BETWEEN = "before the faults", "after the faults", "between the faults"
@@ -166,12 +167,10 @@ def _unseen(check: Check, taken: Sequence[Taken], parameters: Mapping[str, Any])
 
 def _phase(taken: Taken, course: Course) -> str:
     """Named after the fault that acted at any time of it; of several, the last that was asked for."""
-    acted = [
-        name for name, since_s, until_s in _bands(course) if since_s < taken.to_s and taken.from_s < until_s
-    ]
+    bands = _bands(course)
+    acted = [name for name, since_s, until_s in bands if since_s < taken.to_s and taken.from_s < until_s]
     if acted:
         return f"during {acted[-1]}"
-    bands = _bands(course)
     if not bands or taken.to_s <= bands[0][1]:
         return BEFORE
     return AFTER if taken.from_s >= max(until_s for *_, until_s in bands) else BETWEEN
@@ -184,22 +183,21 @@ def _phases(course: Course) -> list[str]:
 
 
 def _bands(course: Course) -> list[tuple[str, float, float]]:
-    """From when each fault may have acted until it was surely over."""
+    """(fault, from, until) in the order of their onsets; what nobody saw the end of, until the load's."""
     found = []
     for name, fault in course.faults.items():
-        if fault.asked_s is not None and fault.state not in ("failed", "skipped"):
-            over_s = fault.active_s if fault.fault.instant else fault.reverted_s
-            found.append((name, fault.asked_s, course.load_end_s if over_s is None else over_s))
+        if fault.acted is not None:
+            since_s, until_s = fault.acted
+            found.append((name, since_s, course.load_end_s if math.isinf(until_s) else until_s))
     return sorted(found, key=lambda band: band[1])
 
 
-def _missing(check: Check, target: Any, asked: AssertedControls) -> list[Problem]:
+def _missing(check: Check, target: Target, asked: AssertedControls) -> list[Problem]:
     from compliance.measures.registry import measures
 
-    measure = measures()[check.measure]
-    parts = [part for part in measure.needs if not target.has(part)]
-    if parts:
-        return [Problem("compliance.target", f"names no {', '.join(parts)}, which {check.id} needs")]
+    measure = measures()[check.measure]()
+    if parts := measure.lacks(target):
+        return [Problem("compliance.target", f"names no {parts}, which {check.id} needs")]
     if measure.side_effect == "disruptive" and not asked.allow_disruptive:
         return [Problem("compliance.allow_disruptive", f"must be true for {check.id}: it {measure.says}")]
     return []

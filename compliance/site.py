@@ -94,10 +94,8 @@ class Site:
 
     def _keep_secret(self, answer: requests.Response) -> None:
         """What it gives out that lets somebody in: the token of a log-in, and every cookie."""
-        login = self.target.login
-        found = at(json_of(answer), login.token) if login is not None else None
-        if isinstance(found, str):
-            self.secrets.add(found)
+        if (token := self.token_in(answer)) is not None:
+            self.secrets.add(token)
         for cookie in answer.cookies:
             if cookie.value:
                 self.secrets.add(cookie.value)
@@ -116,12 +114,17 @@ class Site:
 
     def token(self, account: Account) -> str:
         """Raises Unreachable; ChaosError when it may not log in."""
-        assert self.target.login is not None
         answer = self.log_in(account)
-        found = at(json_of(answer), self.target.login.token)
-        if not answer.ok or not isinstance(found, str):
+        found = self.token_in(answer)
+        if not answer.ok or found is None:
             raise ChaosError(f"{account.user} cannot log in: {answer.status_code}")
-        return self.secrets.add(found)
+        return found
+
+    def token_in(self, answer: requests.Response) -> str | None:
+        """What stands where the description says that a log-in's token does."""
+        login = self.target.login
+        found = at(json_of(answer), login.token) if login is not None else None
+        return found if isinstance(found, str) else None
 
 
 def json_of(answer: requests.Response) -> Any:

@@ -171,13 +171,7 @@ def _span(since_s: float, until_s: float) -> str:
 
 
 def _bands(course: Course) -> tuple[Band, ...]:
-    """From when each fault may have acted until it was surely over."""
-    bands = []
-    for name, fault in course.faults.items():
-        if fault.asked_s is not None and fault.state not in ("failed", "skipped"):
-            over_s = fault.active_s if fault.fault.instant else fault.reverted_s
-            bands.append((name, fault.asked_s, math.inf if over_s is None else over_s))
-    return tuple(bands)
+    return tuple((name, *fault.acted) for name, fault in course.faults.items() if fault.acted is not None)
 
 
 def _gaps(recording: Recording) -> list[str]:

@@ -73,7 +73,8 @@ def schedule(
 
 def _program() -> str:
     """This program's own file: cron and systemd do not look for it where a shell does."""
-    found = shutil.which(sys.argv[0]) or shutil.which("chaos-locust")
+    beside = Path(sys.executable).with_name("chaos-locust")
+    found = shutil.which(sys.argv[0]) or shutil.which("chaos-locust") or shutil.which(beside)
     if found is None:
         raise ChaosError(
             "the program chaos-locust was not found; install the package, or activate its environment"

@@ -69,6 +69,14 @@ class FaultCourse:
         return self.mechanism is True and self.use is True
 
     @property
+    def acted(self) -> tuple[float, float] | None:
+        """From when it may have acted until it was surely over, inf: never; None: it did not act."""
+        if self.asked_s is None or self.state in ("failed", "skipped"):
+            return None
+        over_s = self.active_s if self.fault.instant else self.reverted_s
+        return self.asked_s, math.inf if over_s is None else over_s
+
+    @property
     def dirty(self) -> bool:
         """It could not be undone, or nobody knows: it may still act."""
         may_act = self.state in ("asked", "active", "revert_asked") and not self.fault.instant

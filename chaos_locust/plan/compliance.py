@@ -12,9 +12,10 @@ from chaos_locust.plan.objectives import Severity
 
 
 class AssertedControls(Data):
-    """target: the file that describes what is audited. controls: ids of the framework. profile: whose
-    parameters hold; None: the framework's usual one. every_s: between the beginnings of two rounds of
-    measures. allow_disruptive: measures too that lock the canary account out."""
+    """target: the file that describes what is audited. controls: ids of the framework. checks: of all that
+    tells of these controls, only these; empty: all. profile: whose parameters hold; None: the framework's
+    usual one. every_s: between the beginnings of two rounds of measures. allow_disruptive: measures too
+    that lock the canary account out."""
 
     framework: str = Field(min_length=1)
     controls: tuple[str, ...] = Field(min_length=1)

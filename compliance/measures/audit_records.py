@@ -11,6 +11,7 @@ from typing import Any
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Unsupported
+from compliance.measures.guarded import token_of
 from compliance.site import Site, at, filled, json_of
 from compliance.target import Account
 
@@ -112,9 +113,8 @@ def entered(site: Site) -> tuple[Account, str]:
     locked out. Raises Unreachable, Unsupported, ChaosError."""
     if (canary := site.target.canary) is not None:
         answer = site.log_in(canary)
-        token = at(json_of(answer), site.target.login.token) if site.target.login else None
-        if answer.ok and isinstance(token, str):
-            return canary, site.secrets.add(token)
+        if (token := token_of(site, answer)) is not None:
+            return canary, token
     account = ordinary(site)
     return account, site.token(account)
 

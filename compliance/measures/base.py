@@ -37,6 +37,10 @@ class Measure(ABC):
     def take(self, site: Site) -> Mapping[str, Any]:
         """All of `fields`; None: could not be seen. Raises Unreachable, Unsupported, ChaosError."""
 
+    def lacks(self, target: Target) -> str:
+        """The parts that it needs and the description does not name; empty: none."""
+        return ", ".join(part for part in self.needs if not target.has(part))
+
     @abstractmethod
     def bad(self) -> AbstractContextManager[Target]:
         """A target of ours on which every check over this measure must fail."""

@@ -36,13 +36,8 @@ def let_in(answer: requests.Response) -> bool | None:
 
 
 def token_of(site: Site, answer: requests.Response) -> str | None:
-    """The token of a log-in, from now on blotted out in what is noted; None: it got none."""
-    assert site.target.login is not None
-    found = at(json_of(answer), site.target.login.token)
-    if not isinstance(found, str):
-        return None
-    site.secrets.add(found)
-    return found if answer.ok else None
+    """The token of a log-in; None: it got none."""
+    return site.token_in(answer) if answer.ok else None
 
 
 def logs_in(site: Site, account: Account) -> bool | None:

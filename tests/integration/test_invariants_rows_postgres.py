@@ -277,11 +277,11 @@ def test_a_hundred_change_the_same_rows_and_none_of_it_is_lost(
     record_property("p50, p95 of an update (s)", [took_s[int(at * len(took_s))] for at in (0.5, 0.95)])
     record_property("longest update (s)", took_s[-1])
     assert all(updater.done for updater in updaters), "everybody got something done"
-    assert max(waiting) > UPDATERS / 20, "they hardly met"
-    assert 0 < max(longest_s) < LOCK_LIMIT_S
+    assert max(longest_s) < LOCK_LIMIT_S
     assert sum(version for _, _, version in rows) == len(done)
-    if twin:
+    if twin:  # what it loses shows that they met
         assert {each.anomaly for each in checked.violations} == {"too little"}
     else:
+        assert max(waiting) > UPDATERS / 20, "they hardly met"
         assert checked.passed, checked
         assert [amount for _, amount, _ in rows] == [version for _, _, version in rows]
