@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +18,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from invariants.catalogue import BUILT_IN, machine_of
 from invariants.result import Result
@@ -148,8 +147,7 @@ def main(
     twin_seeds: Annotated[int, typer.Option(help="Searches on each twin.")] = 20,
     only: Annotated[list[str] | None, typer.Option(help="The name of an invariant; may be repeated.")] = None,
 ) -> None:
-    """Prints a table, and exits with 1 when a target is missed."""
-    table = Table("invariant", "target", "outcome", "steps found (shortest known)", "s", "")
+    """Prints each row when it is known, and exits with 1 when a target is missed."""
     missed = False
     console = Console(width=None if Console().is_terminal else 160)
     for name in only or BUILT_IN:
@@ -157,14 +155,17 @@ def main(
         if samples is None:
             console.print(f"{name}: has no samples yet")
             continue
-        rows = [speed(name, samples), correct(name, samples, correct_seeds)]
-        for target, twin in twins_of(name, samples).items():
-            rows.append(planted(name, target, twin, twin_seeds))
-        for row in rows:
-            table.add_row(*row.cells())
+        for row in rows_of(name, samples, correct_seeds, twin_seeds):
+            console.print(" | ".join(row.cells()))
             missed = missed or row.missed
-    console.print(table)
     raise SystemExit(1 if missed else 0)
+
+
+def rows_of(name: str, samples: ModuleType, correct_seeds: int, twin_seeds: int) -> Iterator[Row]:
+    yield speed(name, samples)
+    yield correct(name, samples, correct_seeds)
+    for target, twin in twins_of(name, samples).items():
+        yield planted(name, target, twin, twin_seeds)
 
 
 if __name__ == "__main__":
