@@ -1,4 +1,4 @@
-"""Who has an account at the identity service: password, role, failed attempts. Kept in a file.
+"""Who has an account at the identity service: password, role, last use, failed attempts. Kept in a file.
 
 The file is written before an attempt is answered, so that nobody gets more attempts by killing the service.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -19,6 +21,8 @@ LOCK_AFTER = 6  # failed attempts in a row
 LOCKED_S = 30 * 60
 MOST_STRANGERS = 1000  # names that nobody has, whose failed attempts are remembered
 REMEMBERED = 4  # passwords that may not be taken again
+UNUSED_S = 30 * 86400  # after which an account gets no log-in any more
+NOTED_EVERY_S = 3600  # log-ins of one account are written down no more often
 
 # The accounts of the demo: password and role. Managers change prices, auditors read the audit log,
 # administrators unlock accounts. The canary is there for audits, which may lock it out.
@@ -33,14 +37,31 @@ USERS = {
     "canary": ("sings-in-the-mine-1911", "customer"),
 }
 DEFAULT_ADMIN = {"admin": ("admin123", "admin")}  # the lapse `default-admin`
+# Somebody who has not been here for half a year.
+LEFT = {"olga": ("left-in-the-spring-1998", "customer")}
+LEFT_S = 180 * 86400
 
 # `locks`: wrong, and locked from now on. None of the last four is told from the others by its answer.
 Attempt = Literal["right", "wrong", "locks", "locked", "unknown"]
 
 
 class Account(TypedDict):
+    """Times in seconds since the epoch. logged_in_at: the last time, to the hour; None: never."""
+
     role: str
     secrets: list[Secret]  # the last one is valid
+    made_at: float
+    logged_in_at: float | None
+
+
+class Told(TypedDict):
+    """An account as administrators see it; times as ISO 8601."""
+
+    user: str
+    role: str
+    enabled: bool
+    made_at: str
+    last_login: str | None
 
 
 class Failures(TypedDict):
@@ -62,6 +83,7 @@ class Accounts:
         self._locks = not settings.has("no-lockout")
         self._any_password = settings.has("weak-passwords")
         self._plain = settings.has("plain-passwords")
+        self._unused_s = math.inf if settings.has("stale-account") else UNUSED_S
         self._nobody = sealed(os.urandom(16).hex())
         self._accounts: dict[str, Account] = {}
         self._failures: dict[str, Failures] = {}
@@ -70,11 +92,12 @@ class Accounts:
             self._accounts, self._failures = kept["accounts"], kept["failures"]
         else:
             users = {**USERS, **(DEFAULT_ADMIN if settings.has("default-admin") else {})}
-            self._accounts = {
-                user: Account(role=role, secrets=[sealed(password, self._plain)])
-                for user, (password, role) in users.items()
-            }
+            self._accounts = {user: self._new(*told, clock()) for user, told in users.items()}
+            self._accounts |= {user: self._new(*told, clock() - LEFT_S) for user, told in LEFT.items()}
             self._save()
+
+    def _new(self, password: str, role: str, now: float) -> Account:
+        return Account(role=role, secrets=[sealed(password, self._plain)], made_at=now, logged_in_at=None)
 
     def role(self, user: str) -> str:
         return self._accounts[user]["role"]
@@ -83,8 +106,19 @@ class Accounts:
         """Somebody gives a password. What takes time is done for unknown users too."""
         account = self._accounts.get(user)
         right = matches(account["secrets"][-1] if account else self._nobody, password)
-        outcome = self._counted(user, right and account is not None)
+        outcome = self._counted(user, right and account is not None and self._in_use(account))
+        if account and outcome == "right":
+            self._note_log_in(account)
         return outcome if account or outcome == "right" else "unknown"
+
+    def _in_use(self, account: Account) -> bool:
+        return self._clock() - (account["logged_in_at"] or account["made_at"]) <= self._unused_s
+
+    def _note_log_in(self, account: Account) -> None:
+        now = self._clock()
+        if now - (account["logged_in_at"] or 0) >= NOTED_EVERY_S:
+            account["logged_in_at"] = now
+            self._save()
 
     def locked_for_s(self, user: str) -> float:
         """0 if it is not locked."""
@@ -141,15 +175,53 @@ class Accounts:
         self._save()
 
     def unlock(self, user: str) -> bool:
-        """False if there is no such user."""
+        """An account that was not used for long too. False if there is no such user."""
         if user not in self._accounts:
             return False
         self._failures.pop(user, None)
+        if not self._in_use(self._accounts[user]):
+            self._accounts[user]["logged_in_at"] = self._clock()
         self._save()
         return True
 
+    def all(self) -> list[Told]:
+        return [self._told(user) for user in sorted(self._accounts)]
+
+    def one(self, user: str) -> Told | None:
+        """None if there is no such user."""
+        return self._told(user) if user in self._accounts else None
+
+    def _told(self, user: str) -> Told:
+        account = self._accounts[user]
+        logged_in_at = account["logged_in_at"]
+        return Told(
+            user=user,
+            role=account["role"],
+            enabled=self._in_use(account),
+            made_at=_as_iso(account["made_at"]),
+            last_login=None if logged_in_at is None else _as_iso(logged_in_at),
+        )
+
+    def make(self, user: str, password: str, role: str) -> str | None:
+        """A new account; why its password may not be, None if it may. The name must be free."""
+        refusal = None if self._any_password else weakness(password, user)
+        if refusal is None:
+            self._accounts[user] = self._new(password, role, self._clock())
+            self._save()
+        return refusal
+
+    def remove(self, user: str) -> None:
+        """Also if there is no such user."""
+        self._accounts.pop(user, None)
+        self._failures.pop(user, None)
+        self._save()
+
     def _save(self) -> None:
         write_private(self._path, json.dumps({"accounts": self._accounts, "failures": self._failures}))
+
+
+def _as_iso(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds")
 
 
 def accounts_file(state: Path) -> Path:

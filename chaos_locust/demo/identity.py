@@ -79,7 +79,8 @@ def _load(pem: str) -> RSAPrivateKey:
 
 
 def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette:
-    """POST /token, POST /password, POST /unlock, GET /.well-known/jwks.json, POST /rotate, GET /health.
+    """POST /token, POST /password, POST /unlock, GET and POST /accounts, GET and DELETE /accounts/USER,
+    GET /.well-known/jwks.json, POST /rotate, GET /health.
 
     A token is asked for by user and password; by expires_in (at most TOKEN_S counts) and audience too where
     others are wanted. What is refused says in `attempt` why; only the shop is to know.
@@ -128,6 +129,28 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
             return JSONResponse({"error": "needs user"}, 422)
         return JSONResponse({}, 200 if accounts.unlock(user) else 404)
 
+    async def all_accounts(request: Request) -> JSONResponse:
+        return JSONResponse({"accounts": accounts.all()})
+
+    async def make(request: Request) -> JSONResponse:
+        try:
+            body = await request.json()
+            user, password, role = str(body["user"]), str(body["password"]), str(body["role"])
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"error": "needs user, password and role"}, 422)
+        if accounts.one(user) is not None:
+            return JSONResponse({"error": "there is a user of that name"}, 409)
+        refusal = accounts.make(user, password, role)
+        return JSONResponse({"error": refusal}, 422) if refusal else JSONResponse({}, 201)
+
+    async def one(request: Request) -> JSONResponse:
+        found = accounts.one(request.path_params["user"])
+        return JSONResponse({"error": "no such user"}, 404) if found is None else JSONResponse(found)
+
+    async def remove(request: Request) -> JSONResponse:
+        accounts.remove(request.path_params["user"])
+        return JSONResponse({})
+
     async def jwks(request: Request) -> JSONResponse:
         return JSONResponse({"keys": keys.published()})
 
@@ -142,6 +165,10 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
             Route("/token", token, methods=["POST"]),
             Route("/password", password, methods=["POST"]),
             Route("/unlock", unlock, methods=["POST"]),
+            Route("/accounts", all_accounts),
+            Route("/accounts", make, methods=["POST"]),
+            Route("/accounts/{user}", one),
+            Route("/accounts/{user}", remove, methods=["DELETE"]),
             Route("/.well-known/jwks.json", jwks),
             Route("/rotate", rotate, methods=["POST"]),
             Route("/health", health),

@@ -33,9 +33,14 @@ from chaos_locust.demo.shop.doors import Doors, source
 from chaos_locust.demo.shop.errors import Unavailable
 from chaos_locust.demo.shop.guard import Guard
 from chaos_locust.demo.shop.models import (
+    Accounts,
     AuditRecords,
     Credentials,
+    MadeUser,
+    Me,
+    MyData,
     NewPassword,
+    NewUser,
     Order,
     OrderRequest,
     Price,
@@ -50,11 +55,13 @@ from chaos_locust.demo.shop.models import (
 from chaos_locust.demo.shop.observe import AccessLog, Observed
 from chaos_locust.demo.shop.orders import Orders, Wish
 from chaos_locust.demo.shop.payments import Payments
+from chaos_locust.demo.shop.people import People
 from chaos_locust.demo.shop.reviews import Reviews
 from chaos_locust.demo.shop.revoked import Revoked
 from chaos_locust.demo.shop.tokens import Tokens, User
 
 READY_S = 1.0
+NO_ID = uuid.UUID(int=0)  # below all others
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -72,6 +79,7 @@ class Shop:
         self.reviews = Reviews(self.database, settings, time.monotonic)
         self.orders = Orders(self.database, self.catalogue, self.payments, self.audit, settings)
         self.tokens = Tokens(settings, time.monotonic, self.revoked)
+        self.people = People(self.database, self.cache, self.tokens, self.revoked, settings)
         self.doors = Doors(self.tokens, self.audit, settings)
 
     @asynccontextmanager
@@ -139,6 +147,9 @@ def application(settings: Settings) -> ASGIApp:
     )
     auditing, pricing = door("audit_read", "auditor"), door("price_change", "manager")
     ordering, reading = door("order"), door("order_read")
+    listing, making = door("users_read", "admin"), door("user_make", "admin")
+    showing, exporting, erasing = door("me_read"), door("me_export"), door("me_erase")
+    logs_reads = not settings.has("reads-unlogged")
 
     @app.post("/login", response_model=Token, responses=problems)
     async def login(request: Request, credentials: Credentials) -> Response:
@@ -160,6 +171,33 @@ def application(settings: Settings) -> ASGIApp:
     @app.post("/users/{name}/unlock", status_code=204, responses=problems, dependencies=[unlocking])
     async def unlock(request: Request, name: str) -> None:
         await shop.tokens.unlock(name)
+        shop.doors.done(request)
+
+    @app.get("/users", response_model=Accounts, responses=problems, dependencies=[listing])
+    async def users(request: Request) -> Response:
+        found = await shop.people.all()
+        shop.doors.done(request)
+        return JSONResponse(found)
+
+    @app.post("/users", status_code=201, response_model=MadeUser, responses=problems, dependencies=[making])
+    async def make(request: Request, new: NewUser) -> Response:
+        made = await shop.people.make(new.user, new.password)
+        shop.doors.done(request)
+        return JSONResponse(made, 201)
+
+    @app.get("/me", response_model=Me, responses=problems)
+    async def me(user: User = showing) -> Response:
+        return Response(await shop.people.shown(user.name), media_type="application/json")
+
+    @app.get("/me/export", response_model=MyData, responses=problems)
+    async def export(request: Request, after: uuid.UUID = NO_ID, user: User = exporting) -> Response:
+        found = await shop.people.export(user.name, after)
+        shop.doors.done(request)
+        return JSONResponse(found)
+
+    @app.delete("/me", status_code=204, responses=problems)
+    async def erase(request: Request, user: User = erasing) -> None:
+        await shop.people.erase(user.name)
         shop.doors.done(request)
 
     @app.get("/audit", response_model=AuditRecords, responses=problems, dependencies=[auditing])
@@ -195,8 +233,11 @@ def application(settings: Settings) -> ASGIApp:
         return JSONResponse(body, 201 if new else 200)
 
     @app.get("/orders/{order_id}", response_model=Order, responses=problems)
-    async def read(order_id: uuid.UUID, user: User = reading) -> Response:
-        return JSONResponse(await shop.orders.read(order_id, user.name))
+    async def read(request: Request, order_id: uuid.UUID, user: User = reading) -> Response:
+        found = await shop.orders.read(order_id, user.name)
+        if logs_reads:
+            shop.doors.done(request)
+        return JSONResponse(found)
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

@@ -30,7 +30,7 @@ from chaos_locust.demo.shop.errors import ShopError
 
 CALL_S = 0.05
 TTL_S = 2
-STALE_TTL_S = 60  # with the defect `stale-cache`
+STALE_TTL_S = 60  # with the defects `stale-cache` and `leftovers-after-erasure`
 STORE_TTL_S = 3600  # with the defect `cache-as-store`
 
 _LIST = "SELECT id, name, price_cents FROM products ORDER BY id"
@@ -73,7 +73,8 @@ class Cache:
         self._trusting = settings.has("trusts-cache")
         self._is_store = settings.has("cache-as-store")
         self._stored: set[str] = set()  # for the defect `cache-as-store`
-        self._ttl_s = STALE_TTL_S if settings.has("stale-cache") else STORE_TTL_S if self._is_store else TTL_S
+        stale = settings.has("stale-cache") or settings.has("leftovers-after-erasure")
+        self._ttl_s = STALE_TTL_S if stale else STORE_TTL_S if self._is_store else TTL_S
         self._client = Redis(
             host=HOST,
             port=settings.ports.cache_proxy,
@@ -111,6 +112,10 @@ class Cache:
     async def _fetch(self, name: str) -> tuple[bytes | None]:
         """What is there, or nothing: not the same as no answer."""
         value = await self._client.get(f"{self._prefix}:{name}")
+    async def forget(self, name: str) -> None:
+        """If it does not answer: it forgets by itself, after its time."""
+        await self._call(lambda: self._client.delete(f"{self._prefix}:{name}"))
+
         return (value if isinstance(value, bytes) else None,)
 
     async def _connects_once(self, connection: AbstractConnection) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chaos_locust.demo.settings import Settings
 
 LARGEST_BODY = 16 * 1024  # bytes
-METHODS = ("GET", "POST", "PUT")
+METHODS = ("GET", "POST", "PUT", "DELETE")
 
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),

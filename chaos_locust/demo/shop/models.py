@@ -79,6 +79,40 @@ class NewPassword(BaseModel):
     new: str
 
 
+class NewUser(BaseModel):
+    user: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,39}$")
+    password: str
+
+
+class MadeUser(BaseModel):
+    user: str
+    role: str
+
+
+class Account(MadeUser):
+    enabled: bool
+    made_at: datetime
+    last_login: datetime | None
+
+
+class Accounts(BaseModel):
+    accounts: list[Account]
+
+
+class Me(BaseModel):
+    user: str
+    orders: int
+    spent_cents: int
+
+
+class MyData(BaseModel):
+    """next: the `after` of the next page, if there is one."""
+
+    account: Account
+    orders: list[Order]
+    next: uuid.UUID | None
+
+
 class AuditRecord(BaseModel):
     id: int
     at: datetime

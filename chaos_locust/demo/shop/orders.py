@@ -112,6 +112,7 @@ class Orders:
         self._holds_slot = settings.has("no-timeout")
         self._shows_all = settings.has("idor")
         self._careless = settings.has("lost-order")
+        self._rounds = settings.has("wrong-total")
         self._attempts = 1 if settings.has("no-retry") else ATTEMPTS
         self._line: AbstractAsyncContextManager[None] = (
             asyncio.Lock() if settings.has("orders-in-line") else nullcontext()
@@ -166,6 +167,7 @@ class Orders:
         self, order_id: uuid.UUID, wish: Wish, amount_cents: int, connection: Connections
     ) -> bool:
         """The order, its stock and its outbox entry in one transaction; False if it was there already."""
+        amount_cents = round(amount_cents, -2) if self._rounds else amount_cents
         order: tuple[Any, ...] = (order_id, wish.user, wish.idempotency_key, wish.product_id, wish.quantity)
         order = (*order, amount_cents) if self._audit.drops else (*order, amount_cents, wish.source)
         try:

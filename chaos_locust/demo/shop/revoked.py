@@ -7,6 +7,7 @@ then it cannot tell what a token is worth, and says so.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from datetime import UTC, datetime
 
@@ -22,8 +23,13 @@ WITH gone AS (DELETE FROM revoked_tokens WHERE expires_at < now())
 INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"""
 
 
+def all_of(user: str) -> str:
+    """Stands for all tokens of that user, and does not tell who it is."""
+    return f"all of {hashlib.sha256(user.encode(errors='replace')).hexdigest()}"
+
+
 class Revoked:
-    """Tokens by their jti."""
+    """Tokens by their jti, or by what stands for all of a user."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database

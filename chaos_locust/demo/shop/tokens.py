@@ -18,7 +18,7 @@ import jwt
 from chaos_locust.demo.identity import AUDIENCE, ISSUER
 from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.errors import ShopError, Unavailable
-from chaos_locust.demo.shop.revoked import Revoked
+from chaos_locust.demo.shop.revoked import Revoked, all_of
 
 CALL_S = 1.0
 CHANGE_S = 5.0  # for a new password, which is compared with several that were before it
@@ -61,8 +61,7 @@ class Tokens:
         self._expire = not settings.has("no-expiry")
         self._fails_open = settings.has("fails-open")
         self._telling = settings.has("user-enumeration")
-        self._timeout_s = None if settings.has("no-timeout") else CALL_S
-        self._change_timeout_s = None if settings.has("no-timeout") else CHANGE_S
+        self._bounded = not settings.has("no-timeout")
         self._checked = not settings.has("unchecked-tokens")
         self._drops_keys = settings.has("drops-keys")
         self._stale_keys = settings.has("stale-keys")
@@ -76,7 +75,7 @@ class Tokens:
 
     async def login(self, credentials: Mapping[str, object]) -> dict[str, object]:
         """`token` and `expires_in`, seconds. Raises WrongCredentials, ShopError 422, Unavailable."""
-        body = await self._ask("/token", credentials, self._timeout_s)
+        body = await self.ask("POST", "/token", credentials)
         try:
             return {"token": body["access_token"], "expires_in": body["expires_in"]}
         except KeyError as error:
@@ -85,21 +84,26 @@ class Tokens:
     async def change_password(self, user: str, old: str, new: str) -> None:
         """Raises WrongCredentials, ShopError 422, Unavailable."""
         wish = {"user": user, "old": old, "new": new}
-        await self._ask("/password", wish, self._change_timeout_s)
+        await self.ask("POST", "/password", wish, CHANGE_S)
 
     async def unlock(self, user: str) -> None:
         """Raises ShopError 404, Unavailable."""
-        await self._ask("/unlock", {"user": user}, self._timeout_s)
+        await self.ask("POST", "/unlock", {"user": user})
 
-    async def _ask(self, path: str, wish: Mapping[str, object], timeout_s: float | None) -> dict[str, Any]:
+    async def ask(
+        self, method: str, path: str, wish: Mapping[str, object] | None = None, timeout_s: float = CALL_S
+    ) -> dict[str, Any]:
+        """What the identity service says. Raises WrongCredentials, ShopError 404, 409, 422, Unavailable."""
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._client.post(path, json=wish)
+            async with asyncio.timeout(timeout_s if self._bounded else None):
+                answer = await self._client.request(method, path, json=wish)
             if answer.status_code == 401:
                 told = answer.json()
                 raise WrongCredentials(told["attempt"], told["locked_s"], self._telling)
             if answer.status_code == 404:
                 raise ShopError(404, "no_such_user", "there is no such user")
+            if answer.status_code == 409:
+                raise ShopError(409, "user_exists", "there is a user of that name")
             if answer.status_code == 422:
                 raise ShopError(422, "wrong_wish", str(answer.json()["error"]))
             body: dict[str, Any] = answer.raise_for_status().json()
@@ -117,7 +121,7 @@ class Tokens:
             user = User(claims["sub"], claims["role"], str(claims["jti"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError) as error:
             raise ShopError(401, "invalid_token", "the token is not valid") from error
-        if await self._revoked.holds(user.jti):
+        if await self._revoked.holds(user.jti) or await self._revoked.holds(all_of(user.name)):
             raise ShopError(401, "invalid_token", "the token is not valid")
         return user
 
@@ -180,7 +184,7 @@ class Tokens:
     async def _fetch(self) -> None:
         if self._drops_keys:
             self._keys = {}
-        async with asyncio.timeout(self._timeout_s):
+        async with asyncio.timeout(CALL_S if self._bounded else None):
             answer = await self._client.get("/.well-known/jwks.json")
         keys = [jwt.PyJWK(key) for key in answer.raise_for_status().json()["keys"]]
         fetched = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
