@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from chaos_locust.demo.accounts import USERS, accounts_file, write_private
-from chaos_locust.demo.backups import Backups, database_url, restore_command
+from chaos_locust.demo.backups import Backups, restore_command
 from chaos_locust.demo.certificates import Certificates
+from chaos_locust.demo.logins import SERVICE, cache_url, database_url, service_cache_url
 from chaos_locust.demo.servers import RETENTION_DAYS
 from chaos_locust.demo.settings import HOST, Settings
 
@@ -32,7 +33,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "PROXY_API": settings.url("proxy"),
         "SHOP_STATE": str(settings.state),
         "SHOP_POSTGRES": database_url(settings),
-        "SHOP_CACHE": _cache_url(settings),
+        "SHOP_CACHE": cache_url(settings),
         "SHOP_BACKUPS": str(Backups(settings.state).folder),
         "SHOP_TARGET": str(target_file(settings)),
         **passwords,
@@ -94,14 +95,14 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
             "table": "audit_log",
         },
         "metrics": {"url": f"{settings.url('shop')}/metrics", "needed": ["shop_requests_total"]},
-        "postgres": {"url": database_url(settings), "app_role": "shop"},
+        "postgres": {"url": database_url(settings), "app_role": SERVICE},
+        "redis": {
+            "url": service_cache_url(settings),
+            "open_url": f"redis://{HOST}:{settings.ports.cache}",
+        },
         "backups": {
             "folder": str(Backups(state).folder),
             "restore": restore_command(settings, programs),
         },
         "logs": {"files": [str(path) for path in (*written, accounts_file(state))]},
     }
-
-
-def _cache_url(settings: Settings) -> str:
-    return f"redis://{HOST}:{settings.ports.cache}"

@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from chaos_locust.demo.backups import EVERY_S, Backups, database_url, restored
+from chaos_locust.demo.backups import EVERY_S, Backups, restored
+from chaos_locust.demo.logins import database_url
 from chaos_locust.demo.settings import Settings
 
 AGAIN_S = 5
@@ -35,7 +36,7 @@ def main(settings: Settings, programs: Path) -> None:
 
 def try_out(settings: Settings, programs: Path, backup: Path) -> int:
     try:
-        print(restored(programs, database_url(settings), backup).strip())
+        print(restored(programs, settings, backup).strip())
     except subprocess.CalledProcessError as error:  # the program has said why
         print(f"not restored: {Path(error.cmd[0]).name} ended with {error.returncode}", file=sys.stderr)
         return 1

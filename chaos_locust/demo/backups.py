@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from chaos_locust.demo.accounts import write_private
-from chaos_locust.demo.servers import SUPERUSER, minimal_environment
-from chaos_locust.demo.settings import HOST, Settings
+from chaos_locust.demo.logins import database_url
+from chaos_locust.demo.servers import minimal_environment
+from chaos_locust.demo.settings import Settings
 
 EVERY_S = 15 * 60  # see backing_up.py
 KEPT = 8
@@ -78,13 +79,13 @@ class Backups:
         return made
 
 
-def restored(programs: Path, url: str, backup: Path) -> str:
+def restored(programs: Path, settings: Settings, backup: Path) -> str:
     """Restore it beside the others, and drop that again; how many rows it had, as JSON.
 
     Raises CalledProcessError.
     """
     name = f"restored_{uuid.uuid4().hex}"
-    beside = f"{url.rpartition('/')[0]}/{name}"
+    url, beside = database_url(settings), database_url(settings, database=name)
     environment = {**minimal_environment(), "PGOPTIONS": "-c statement_timeout=0"}
 
     def run(program: str, *arguments: str) -> str:
@@ -105,8 +106,3 @@ def restore_command(settings: Settings, programs: Path) -> list[str]:
     here = Path(__file__).resolve().parents[2]
     module = [sys.executable, "-m", "chaos_locust.demo.backing_up"]
     return ["env", f"PYTHONPATH={here}", *module, str(settings.state), str(programs), "{backup}"]
-
-
-def database_url(settings: Settings) -> str:
-    """The superuser's way to the database, not through the proxy."""
-    return f"postgresql://{SUPERUSER}@{HOST}:{settings.ports.postgres}/shop"

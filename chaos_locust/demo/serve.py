@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from random import SystemRandom
 from threading import Event
 from time import monotonic
 
+from chaos_locust.demo.accounts import write_private
 from chaos_locust.demo.audit_target import target_file, variables, write_target
 from chaos_locust.demo.backups import Backups
 from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.children import Child, Reaper, Specification, logged_tail
 from chaos_locust.demo.gateway import answers, make_proxies, ready
+from chaos_locust.demo.logins import Logins, cache_users
 from chaos_locust.demo.servers import (
     MissingPackage,
     Postgres,
@@ -45,9 +48,9 @@ def serve(defect: str | None, ready_file: Path | None, ports: str, clock: bool =
     """Run the shop until SIGTERM, SIGINT or SIGHUP; 0 then, 1 if it could not start, 2 for bad input.
 
     `defect` is one of settings.DEFECTS or settings.LAPSES; `ports` is `default` or `free`. Once everything
-    answers, `ready_file` is written: JSON with `shop` and `proxy_api` (URLs), `processes` (name, pid,
-    address, pidfile) and `env` (the variables that plans and audits read). With `clock`, the shop runs under
-    a clock that faults can set; `env` then has its file as SHOP_CLOCK.
+    answers, `ready_file` is written, for its owner alone: JSON with `shop` and `proxy_api` (URLs),
+    `processes` (name, pid, address, pidfile) and `env` (the variables that plans and audits read). With
+    `clock`, the shop runs under a clock that faults can set; `env` then has its file as SHOP_CLOCK.
     """
     if defect is not None and defect not in KNOWN_DEFECTS:
         return _refuse(f"--defect: there is no {defect!r}; allowed: {', '.join(KNOWN_DEFECTS)}")
@@ -101,7 +104,7 @@ class Supervisor:
         self._clock = settings.state / "clock" if clock else None
         self._stop = stop
         self._database = postgres(settings.state)
-        cache = valkey_command(settings.ports.cache)
+        cache = valkey_command(settings.ports.cache, cache_users(settings.state))
         self._reaper = reaper
         reaper.watch_programs(self._database.programs)
         self._untold = False  # whether a new proxy still has to be told what to forward
@@ -122,11 +125,17 @@ class Supervisor:
     def _start(self) -> None:
         Certificates.of(self._settings.state).make()
         Backups(self._settings.state).folder.mkdir(mode=0o700)
+        logins = Logins.make()
+        logins.write(self._settings.state, open_cache=self._settings.has("open-cache"))
         database, *others = self._children
         for child in others:  # they start while the database is being prepared
             child.start()
         try:
-            self._database.initialise(deletable_log=self._settings.has("log-deletable"))
+            self._database.initialise(
+                logins,
+                deletable_log=self._settings.has("log-deletable"),
+                trusting=self._settings.has("trusting-database"),
+            )
         except (subprocess.CalledProcessError, OSError) as error:
             detail = getattr(error, "stderr", "") or str(error)
             raise StartFailed(f"PostgreSQL could not be prepared: {detail.strip()}") from error
@@ -165,6 +174,9 @@ class Supervisor:
         environment = variables(settings)
         if self._clock:
             environment["SHOP_CLOCK"] = str(self._clock)
+        exports = settings.state / "env"
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
+        write_private(exports, "".join(lines))
         processes = [
             {
                 "name": child.name,
@@ -177,15 +189,14 @@ class Supervisor:
         ]
         if ready_file:
             content = {"shop": shop, "proxy_api": api, "processes": processes, "env": environment}
-            written = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
-            written.write_text(json.dumps(content, indent=2))
-            written.replace(ready_file)
+            write_private(ready_file, json.dumps(content, indent=2))
         if settings.defect:
             print(f"planted defect {settings.defect}: {KNOWN_DEFECTS[settings.defect]}")
         print(f"the shop: {shop} (routes: {shop}/openapi.json)")
         print(f"the proxy's API, for faults: {api}")
         print(f"over TLS: {settings.url('shop_tls')}; for an audit: {target_file(settings)}")
         print(f"pid files and logs: {settings.state}")
+        print(f"the variables that plans and audits read, passwords too: . {shlex.quote(str(exports))}")
         print(f"to stop: Ctrl-C, or kill {os.getpid()}", flush=True)
 
     def _end(self) -> None:

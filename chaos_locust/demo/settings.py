@@ -56,6 +56,8 @@ LAPSES = {
     "plain-passwords": "passwords are stored as they are",
     "secrets-in-logs": "the access log has passwords and tokens in it",
     "unbounded-input": "a request's body may be of any size",
+    "trusting-database": "PostgreSQL lets everybody in who names a role, without a password",
+    "open-cache": "the cache answers everybody on the machine, without a password",
     "trace-method": "TRACE is answered with what was asked, credentials too",
 }
 

@@ -27,7 +27,7 @@ WHERE = {
     "SHOP_URL": "http://127.0.0.1:8000",
     "PROXY_API": "http://127.0.0.1:8474",
     "SHOP_STATE": "/tmp/chaos-locust-shop-8000",
-    "SHOP_POSTGRES": "postgresql://postgres@127.0.0.1:8003/shop",
+    "SHOP_POSTGRES": "postgresql://postgres@127.0.0.1:8003/shop?passfile=/tmp/chaos-locust-shop-8000/pgpass",
     "SHOP_CACHE": "redis://127.0.0.1:8004",
 }
 """The variables of `chaos-locust demo serve`, with what holds for its default ports."""

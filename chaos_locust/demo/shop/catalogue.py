@@ -23,6 +23,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
 from chaos_locust.demo.breaker import Breaker
+from chaos_locust.demo.logins import SERVICE, Logins
 from chaos_locust.demo.settings import HOST, Settings
 from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.database import Database
@@ -78,6 +79,8 @@ class Cache:
         self._client = Redis(
             host=HOST,
             port=settings.ports.cache_proxy,
+            username=SERVICE,
+            password=Logins.read(settings.state).user,
             protocol=2,
             socket_timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg  # type: ignore[import-untyped]
 
+from chaos_locust.demo.logins import SERVICE, Logins
 from chaos_locust.demo.settings import HOST, Settings
 from chaos_locust.demo.shop.errors import Unavailable
 
@@ -30,6 +31,7 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._port = settings.ports.postgres_proxy
+        self._password = Logins.read(settings.state).role
         self._leaky = settings.has("leaky-pool")
         self._bounded = not settings.has("no-timeout")
         self._pooled = not settings.has("no-pool")
@@ -92,7 +94,8 @@ class Database:
         return await asyncpg.connect(
             host=HOST,
             port=self._port,
-            user="shop",
+            user=SERVICE,
+            password=self._password,
             database="shop",
             ssl=False,  # saves the round trip that asks for it
             timeout=CALL_S if self._bounded else 3600,

@@ -19,6 +19,7 @@ import httpx
 import psutil
 import psycopg
 import pytest
+import redis
 
 import chaos_locust
 
@@ -119,11 +120,22 @@ class RunningShop:
         finally:
             self.api.delete(f"/proxies/{name}/toxics/test").raise_for_status()
 
+    def role(self, user: str = "shop") -> dict[str, Any]:
+        """A role's way to the database, not through the proxy, for any driver."""
+        host, port = self.addresses["postgres"].split(":")
+        lines = (self.state / "pgpass").read_text().splitlines()
+        passwords = dict(line.split(":")[-2:] for line in lines)
+        return {"host": host, "port": port, "user": user, "password": passwords[user]}
+
+    def cache(self) -> redis.Redis:
+        """The administrator's, not through the proxy."""
+        return redis.Redis.from_url(
+            self.ready["env"]["SHOP_CACHE"], protocol=2, socket_timeout=2, retry=None
+        )
+
     def sql(self, query: str) -> Any:
         """The first value of a query, asked of PostgreSQL directly."""
-        host, port = self.addresses["postgres"].split(":")
-        dsn = f"host={host} port={port} user=shop dbname=shop connect_timeout=5"
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(**self.role(), dbname="shop", connect_timeout=5) as connection:
             row = connection.execute(query.encode()).fetchone()
         assert row is not None
         return row[0]

@@ -20,7 +20,6 @@ import httpx
 import jwt
 import psycopg
 import pytest
-import redis
 from cryptography import x509
 
 from compliance.target import load_target
@@ -239,7 +238,7 @@ def test_a_token_lasts_a_quarter_of_an_hour_at_most_and_less_if_that_is_wished(s
 def test_a_token_that_was_given_back_stays_so_without_cache_and_after_a_restart(shop, until) -> None:
     gone, other = session(shop), session(shop)
     assert shop.http.post("/logout", headers=gone).status_code == 204
-    with redis.Redis(port=int(shop.addresses["cache"].rpartition(":")[2]), protocol=2) as cache:
+    with shop.cache() as cache:
         cache.flushall()
 
     def status(headers: dict[str, str]) -> int:

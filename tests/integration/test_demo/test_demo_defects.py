@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psycopg
 import pytest
-import redis
 
 LONG_ENOUGH_S = 4  # for a healthy shop to come back; it needs one to two seconds
 
@@ -132,9 +131,8 @@ def reviews_uncached(shop, until) -> bool:
 
 def admin(shop, database: str = "shop") -> psycopg.Connection:
     """A session of the superuser."""
-    url = shop.ready["env"]["SHOP_POSTGRES"].rpartition("/")[0]
-    return psycopg.connect(f"{url}/{database}", autocommit=True, options="-c statement_timeout=0"
-                           " -c idle_in_transaction_session_timeout=0")  # fmt: skip
+    unlimited = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+    return psycopg.connect(**shop.role("postgres"), dbname=database, autocommit=True, options=unlimited)
 
 
 def blocked(shop) -> int:
@@ -144,12 +142,8 @@ def blocked(shop) -> int:
     return int(row[0])
 
 
-def cache_of(shop) -> redis.Redis:
-    return redis.Redis(port=int(shop.addresses["cache"].rpartition(":")[2]), protocol=2)
-
-
 def trusts_cache(shop, until) -> bool:
-    with cache_of(shop) as cache:
+    with shop.cache() as cache:
         shop.http.get("/products").raise_for_status()
         for key in cache.scan_iter("shop:*"):
             cache.set(key, b"nonsense", ex=2)
@@ -160,14 +154,14 @@ def trusts_cache(shop, until) -> bool:
 
 def cache_as_store(shop, until) -> bool:
     shop.http.get("/products").raise_for_status()
-    with cache_of(shop) as cache:
+    with shop.cache() as cache:
         cache.flushall()
     return bool(shop.http.get("/products").status_code == 404)
 
 
 def connects_once(shop, until) -> bool:
     shop.http.get("/products").raise_for_status()
-    with cache_of(shop) as cache:
+    with shop.cache() as cache:
         cache.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert until(lambda: len(cache.client_list()) == 1)
     return bool(shop.http.get("/products").status_code == 500)

@@ -12,7 +12,6 @@ import httpx
 import jwt
 import psutil
 import pytest
-import redis
 
 DEPENDENCIES = ("postgres", "cache", "payments", "identity")
 
@@ -145,8 +144,7 @@ def test_without_cache_or_with_a_slow_or_corrupted_one_products_are_still_served
     with shop.toxic("cache", "timeout", timeout=0):
         assert all(shop.http.get("/products").json() == expected for _ in range(10))
     assert until(lambda: shop.part("cache")["breaker"] == "half-open")
-    host, port = shop.addresses["cache"].split(":")
-    with redis.Redis(host, int(port)) as cache:
+    with shop.cache() as cache:
 
         def corrupted() -> int:
             assert shop.http.get("/products").json() == expected

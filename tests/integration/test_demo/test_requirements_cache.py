@@ -35,8 +35,7 @@ def as_before(shop, until) -> Iterator[None]:
 @contextmanager
 def cache(shop) -> Iterator[redis.Redis]:
     """Not behind the proxy."""
-    port = int(shop.addresses["cache"].rpartition(":")[2])
-    with redis.Redis(port=port, protocol=2, socket_timeout=2, retry=None) as client:
+    with shop.cache() as client:
         yield client
 
 

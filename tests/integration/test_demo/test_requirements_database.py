@@ -63,7 +63,7 @@ def ask(shop, query: str, *values: Any) -> list[tuple[Any, ...]]:
 def way(shop) -> dict[str, Any]:
     """How the shop gets to its database: behind the proxy, as its role."""
     host, _, port = shop.api.get("/proxies/postgres").json()["listen"].rpartition(":")
-    return {"host": host, "port": int(port), "user": "shop"}
+    return {**shop.role(), "host": host, "port": int(port)}
 
 
 @contextmanager

@@ -24,7 +24,8 @@ def way_to(shop, name: str) -> tuple[str, int]:
 @contextmanager
 def database(shop, **options: Any) -> Iterator[psycopg.Connection]:
     host, port = way_to(shop, "postgres")
-    with psycopg.connect(host=host, port=port, user="shop", dbname="shop", sslmode="disable", **options) as c:
+    way = {**shop.role(), "host": host, "port": port}
+    with psycopg.connect(**way, dbname="shop", sslmode="disable", **options) as c:
         c.autocommit = True
         yield c
 
@@ -137,7 +138,7 @@ def test_held_connections_use_up_the_pool_and_give_it_back(shop, until, fault) -
 
 
 def test_a_slow_connect_is_waited_for_or_given_up_as_the_client_was_told(shop, fault) -> None:
-    with fault("latency", "postgres", latency="3s"):
+    with fault("latency", "postgres", latency="1s"):  # who proves his password is answered three times
         seconds, _ = timed(lambda: database(shop, connect_timeout=10).__enter__().close())
         assert seconds >= 3
         with pytest.raises(psycopg.OperationalError, match="timeout"), database(shop, connect_timeout=2):

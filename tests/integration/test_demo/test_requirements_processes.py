@@ -66,8 +66,7 @@ def status_of(shop, order: Callable[[], Any]) -> int | None:
 
 @contextmanager
 def database(shop) -> Iterator[psycopg.Connection]:
-    host, port = shop.addresses["postgres"].split(":")
-    with psycopg.connect(host=host, port=port, user="shop", dbname="shop", connect_timeout=5) as connection:
+    with psycopg.connect(**shop.role(), dbname="shop", connect_timeout=5) as connection:
         connection.autocommit = True
         yield connection
 

@@ -1,0 +1,90 @@
+"""How the shop and its administrators log in to the database and the cache.
+
+The passwords are made for each state folder and kept in files that only their owner may read. To PostgreSQL's
+clients an address names the file, so that neither a list of processes nor a journal can show what is in it.
+Valkey's clients know nothing of the kind: what its address is written into is kept private, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from chaos_locust.demo.accounts import write_private
+from chaos_locust.demo.settings import HOST, Settings
+
+SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables and the audit log
+SERVICE = "shop"  # the shop's role in PostgreSQL, and its user in Valkey
+
+# What a cache is for, with its own keys; and what an audit asks to learn what else the shop might do.
+_CACHE_RIGHTS = (
+    "~shop:* +@read +@write +@connection -@admin -@dangerous +config|get +acl|whoami +acl|dryrun"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Passwords: of PostgreSQL's superuser and the shop's role, of Valkey's administrator and the shop's
+    user."""
+
+    superuser: str
+    role: str
+    administrator: str
+    user: str
+
+    @staticmethod
+    def make() -> Logins:
+        return Logins(*(secrets.token_hex(16) for _ in range(4)))
+
+    @staticmethod
+    def read(state: Path) -> Logins:
+        return Logins(**json.loads((state / "logins.json").read_text()))
+
+    def write(self, state: Path, open_cache: bool) -> None:
+        """open_cache: the lapse `open-cache`."""
+        write_private(state / "logins.json", json.dumps(asdict(self)))
+        words = {SUPERUSER: self.superuser, SERVICE: self.role}
+        lines = [f"{HOST}:*:*:{user}:{password}\n" for user, password in words.items()]
+        write_private(password_file(state), "".join(lines))
+        stranger = "nopass" if open_cache else f"#{_digest(self.administrator)}"
+        users = [
+            f"user default on {stranger} ~* &* +@all\n",
+            f"user {SERVICE} on #{_digest(self.user)} {_CACHE_RIGHTS}\n",
+        ]
+        write_private(cache_users(state), "".join(users))
+
+
+def password_file(state: Path) -> Path:
+    """In the form of PostgreSQL's clients (`passfile`)."""
+    return state / "pgpass"
+
+
+def cache_users(state: Path) -> Path:
+    """What Valkey is told of its users; it knows their passwords by their digests."""
+    return state / "cache.conf"
+
+
+def database_url(settings: Settings, user: str = SUPERUSER, database: str = "shop") -> str:
+    """Not through the proxy. The superuser's, unless another is named."""
+    file = quote(str(password_file(settings.state)))
+    return f"postgresql://{user}@{HOST}:{settings.ports.postgres}/{database}?passfile={file}"
+
+
+def cache_url(settings: Settings) -> str:
+    """The administrator's, not through the proxy. It has the password in it."""
+    password = Logins.read(settings.state).administrator
+    return f"redis://:{password}@{HOST}:{settings.ports.cache}"
+
+
+def service_cache_url(settings: Settings) -> str:
+    """The shop's own, as `cache_url`."""
+    password = Logins.read(settings.state).user
+    return f"redis://{SERVICE}:{password}@{HOST}:{settings.ports.cache}"
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()
