@@ -2,10 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most tests wait for real seconds to pass, so several run at once.
+PYTEST := $(BIN)/python -m pytest
+# Most tests wait for real seconds to pass, so several run at once. In the order of their names: what waits
+# longest comes first.
 TEST_PROCESSES ?= 4
+AT_ONCE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# The tests start some hundred Pythons, which would each compile all that they import.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo lint test crash-matrix bench simulate lock clean
+.PHONY: demo lint test test-long crash-matrix bench simulate lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/chaos-locust demo
@@ -15,8 +20,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# All but what takes long by its nature; that is told as skipped.
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST) --quick $(AT_ONCE)
+
+test-long: $(VENV)/installed
+	$(PYTEST) -m long $(AT_ONCE)
 
 # Every kind of fault, every process killed, at every point: most of an hour, as root for all kinds.
 crash-matrix: $(VENV)/installed

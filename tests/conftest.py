@@ -1,11 +1,15 @@
-"""What is skipped is told, and only what is on the list `tests/skips.toml` may be: a skip is no pass."""
+"""What is skipped is told, and only what is on the list `tests/skips.toml` may be: a skip is no pass.
+
+What is marked `long` runs, unless `--quick` leaves it out, which is told as well.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,6 +21,20 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 SKIPS = Path(__file__).with_name("skips.toml")
+LONG = "long: make test-long"
+EXIT_NOT_ON_THE_LIST = 7
+"""Of a run that skipped what it may not: none of pytest's own, so that nobody takes it for failures only."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what is marked `long`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason=LONG))
 
 
 @pytest.fixture
@@ -30,15 +48,22 @@ def fixed_ports() -> Iterator[None]:
 class ListOfSkips:
     """[[skip]] entries: `test`, a pattern for its id; `reason`, a pattern for what it says; `needs`."""
 
-    def __init__(self, path: Path) -> None:
-        self.entries = tomllib.loads(path.read_text(encoding="utf-8"))["skip"]
+    def __init__(self, entries: Sequence[Mapping[str, str]]) -> None:
+        self.entries = entries
 
     def needs(self, test: str, reason: str) -> str | None:
         """What would have to be there for this test to run; None: it is not on the list."""
         for entry in self.entries:
             if fnmatchcase(test, entry["test"]) and fnmatchcase(reason, entry["reason"]):
-                return str(entry["needs"])
+                return entry["needs"]
         return None
+
+
+def list_of_skips(config: pytest.Config) -> ListOfSkips:
+    """What failed and is run again has to run: then nothing may be skipped."""
+    if config.getoption("--last-failed", default=False):
+        return ListOfSkips([])
+    return ListOfSkips(tomllib.loads(SKIPS.read_text(encoding="utf-8"))["skip"])
 
 
 def skips_of(terminal: pytest.TerminalReporter) -> list[tuple[str, str]]:
@@ -54,12 +79,16 @@ def skips_of(terminal: pytest.TerminalReporter) -> list[tuple[str, str]]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    listed = ListOfSkips(SKIPS)
+    listed = list_of_skips(config)
     skips = skips_of(terminalreporter)
-    terminalreporter.section("not run on this machine")
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for test, reason in skips:
-        needs = listed.needs(test, reason)
-        terminalreporter.write_line(f"{test}: {reason} [{needs or 'NOT ON THE LIST tests/skips.toml'}]")
+        alike[test.partition("::")[0], reason].append(test)
+    terminalreporter.section("not run")
+    for (file, reason), tests in alike.items():
+        needs = {listed.needs(test, reason) or "NOT ON THE LIST tests/skips.toml" for test in tests}
+        what = tests[0] if len(tests) == 1 else f"{file}, {len(tests)} tests"
+        terminalreporter.write_line(f"{what}: {reason} [{'; '.join(sorted(needs))}]")
     terminalreporter.write_line(f"{len(skips)} skipped")
 
 
@@ -68,7 +97,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if not isinstance(terminal, pytest.TerminalReporter):
         return
-    listed = ListOfSkips(SKIPS)
+    listed = list_of_skips(session.config)
     unlisted = [test for test, reason in skips_of(terminal) if listed.needs(test, reason) is None]
-    if unlisted and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if unlisted and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        session.exitstatus = EXIT_NOT_ON_THE_LIST
