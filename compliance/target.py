@@ -4,6 +4,7 @@ needs it is not assessed. `${NAME}` stands for the environment, so that password
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,10 +43,12 @@ class Http(Data):
 
 class Login(Exchange):
     """`{user}` and `{password}` in its JSON. token: where the answer's JSON has the token; it is sent as a
-    bearer. logout: ends the session of the token it is sent with."""
+    bearer. logout: ends the session of the token it is sent with. elsewhere: what is added to its JSON for a
+    token that is for another service."""
 
     method: Method = "POST"
     token: str = "access_token"
+    elsewhere: Mapping[str, Any] | None = None
     logout: Annotated[Exchange | None, nested_in(Exchange)] = None
     change_password: Annotated[Exchange | None, nested_in(Exchange)] = None
 
@@ -81,6 +84,55 @@ class AuditLog(Data):
     fields: Mapping[Literal["at", "user", "action", "object", "outcome", "source"], str] = {}
     retention_days: int | None = None
     table: str | None = None
+    patience_s: PositiveSeconds = Field(default=5.0, alias="patience")
+
+
+class AccountsList(Exchange):
+    """All accounts as a JSON list, for accounts of `role`. fields: what the user, the time of his last
+    log-in, when the account was made, and whether it can be used (true or false) are called in it."""
+
+    role: str
+    fields: Mapping[Literal["user", "last_login", "made_at", "enabled"], str] = {}
+
+
+class Availability(Data):
+    """What is promised: which share of requests for `path` is answered well, within `http.timeout`. As many
+    `samples` are taken, spread over `window`; to tell 99 % from less, 299 at least."""
+
+    path: str = Field(pattern="^/")
+    promised: float = Field(gt=0, lt=1)
+    samples: int = Field(ge=1, le=100_000)
+    window_s: PositiveSeconds = Field(alias="window")
+
+
+class Processing(Data):
+    """Orders, or whatever is counted and paid for. create: a request that makes one; quantity: the name in
+    its JSON of how many. id, amount: where its answer's JSON has them. price: a request that tells what one
+    costs, at `price_at`. stored: SQL that gives id and amount of those whose ids, as text, are `= ANY(%s)`;
+    queued: SQL that gives the ids of those that were passed on."""
+
+    create: Annotated[Exchange, nested_in(Exchange)]
+    quantity: str = "quantity"
+    id: str = "id"
+    amount: str = "amount"
+    price: Annotated[Exchange, nested_in(Exchange)]
+    price_at: str = "price"
+    stored: str = Field(pattern=r"%s")
+    queued: str | None = Field(default=None, pattern=r"%s")
+    patience_s: PositiveSeconds = Field(default=5.0, alias="patience")
+
+
+class PersonalData(Data):
+    """create: makes an account to be thrown away, of `{user}` and `{password}`; role: whose accounts may do
+    that; without, anybody may. export, erase: what its user then asks for. kept: tables in which the name
+    may stay, because the law wants it. visits: what the user looks at before, which may be cached."""
+
+    create: Annotated[Exchange, nested_in(Exchange)]
+    role: str | None = None
+    export: Annotated[Exchange | None, nested_in(Exchange)] = None
+    erase: Annotated[Exchange, nested_in(Exchange)]
+    visits: tuple[Annotated[Exchange, nested_in(Exchange)], ...] = ()
+    kept: tuple[str, ...] = ()
     patience_s: PositiveSeconds = Field(default=5.0, alias="patience")
 
 
@@ -134,9 +186,13 @@ class Dependencies(Data):
 
 
 class Kubernetes(Data):
+    """kubeconfig: without it, that of kubectl, or that of the pod that the audit runs in. admins: users and
+    groups that may do everything in the namespace, and are known to."""
+
     kubeconfig: Path | None = None
     context: str | None = None
-    namespace: str
+    namespace: str = Field(pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    admins: tuple[str, ...] = ()
 
 
 class Logs(Data):
@@ -145,10 +201,66 @@ class Logs(Data):
     files: tuple[Path, ...] = Field(min_length=1)
 
 
+class Approved(Data):
+    """What people wrote and somebody approved: a text (Markdown, ...) or a PDF. One that is named and is not
+    there fails; one that is not named is not assessed. approved: the day of the last approval. sha256: of
+    what was approved. review_every_days: by its own words. sections: headings that it must have."""
+
+    file: Path
+    approved: date | None = None
+    approved_by: str = ""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    review_every_days: int | None = Field(default=None, gt=0)
+    sections: tuple[str, ...] = ()
+
+
+class Runbook(Approved):
+    """contact: whom it says to turn to. drilled: the day of the last drill."""
+
+    contact: str = ""
+    drilled: date | None = None
+
+
+class Scan(Data):
+    """made: the day of the scan or the test, where the report does not say it in a form that is known."""
+
+    file: Path
+    made: date | None = None
+
+
+class MalwareScan(Data):
+    """file: the scanner's last report. process: its name, where the audit runs. One of them is enough."""
+
+    file: Path | None = None
+    made: date | None = None
+    process: str | None = Field(default=None, min_length=1)
+
+    @classmethod
+    def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
+        named = data.get("file") or data.get("process")
+        return [] if named else [Problem("", "names neither a file nor a process; one is needed")]
+
+
+class Documents(Data):
+    security_policy: Annotated[Approved | None, nested_in(Approved)] = None
+    incident_runbook: Annotated[Runbook | None, nested_in(Runbook)] = None
+    malware_scan: Annotated[MalwareScan | None, nested_in(MalwareScan)] = None
+    vulnerability_scan: Annotated[Scan | None, nested_in(Scan)] = None
+    penetration_test: Annotated[Scan | None, nested_in(Scan)] = None
+
+
+class ContinuousMonitoring(Data):
+    """audits: the folder in which the audits of the target are kept (`compliance audit --output`)."""
+
+    audits: Path
+
+
 class Target(Data):
-    """canary: an account that measures may lock out or change, when that is allowed."""
+    """canary: an account that measures may lock out or change, when that is allowed. profiles: by framework,
+    the one that applies, which its owner says."""
 
     name: str = Field(min_length=1)
+    profiles: Mapping[Literal["fisma", "fedramp", "soc2", "hipaa", "pcidss"], str] = {}
     http: Annotated[Http | None, nested_in(Http)] = None
     login: Annotated[Login | None, nested_in(Login)] = None
     accounts: tuple[Annotated[Account, nested_in(Account)], ...] = ()
@@ -156,6 +268,10 @@ class Target(Data):
     owned: Annotated[Owned | None, nested_in(Owned)] = None
     privileged: tuple[Annotated[Privileged, nested_in(Privileged)], ...] = ()
     audit_log: Annotated[AuditLog | None, nested_in(AuditLog)] = None
+    accounts_list: Annotated[AccountsList | None, nested_in(AccountsList)] = None
+    availability: Annotated[Availability | None, nested_in(Availability)] = None
+    processing: Annotated[Processing | None, nested_in(Processing)] = None
+    personal_data: Annotated[PersonalData | None, nested_in(PersonalData)] = None
     metrics: Annotated[Metrics | None, nested_in(Metrics)] = None
     postgres: Annotated[Postgres | None, nested_in(Postgres)] = None
     redis: Annotated[Redis | None, nested_in(Redis)] = None
@@ -164,6 +280,8 @@ class Target(Data):
     dependencies: Annotated[Dependencies | None, nested_in(Dependencies)] = None
     kubernetes: Annotated[Kubernetes | None, nested_in(Kubernetes)] = None
     logs: Annotated[Logs | None, nested_in(Logs)] = None
+    documents: Annotated[Documents | None, nested_in(Documents)] = None
+    continuous_monitoring: Annotated[ContinuousMonitoring | None, nested_in(ContinuousMonitoring)] = None
 
     def account(self, role: str) -> Account | None:
         """The first of that role."""

@@ -30,6 +30,19 @@ TOPICS = (
     "dependencies",
     "database",
     "redis_server",
+    "kubernetes_pods",
+    "kubernetes_secrets",
+    "kubernetes_rbac",
+    "kubernetes_network",
+    "kubernetes_server",
+    "accounts",
+    "audit_reading",
+    "availability",
+    "processing",
+    "personal_data",
+    "documents",
+    "scans",
+    "continuous",
     "lockout",  # the last, for others log the canary in
 )
 

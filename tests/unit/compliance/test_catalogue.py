@@ -44,6 +44,13 @@ PARAMETERS = {
     "log_retention_min_days",
     "log_online_min_days",
     "backup_age_max_s",
+    "policy_review_max_days",
+    "runbook_review_max_days",
+    "drill_max_days",
+    "malware_scan_max_days",
+    "vulnerability_scan_max_days",
+    "penetration_test_max_days",
+    "monitoring_max_days",
 }
 
 
