@@ -59,12 +59,12 @@ LAPSES = {
     "trusting-database": "PostgreSQL lets everybody in who names a role, without a password",
     "open-cache": "the cache answers everybody on the machine, without a password",
     "trace-method": "TRACE is answered with what was asked, credentials too",
-}
-
     "stale-account": "an account that nobody has used for half a year still gets a log-in",
     "wrong-total": "the amount of an order is stored rounded to whole units of the currency",
     "reads-unlogged": "that an order was read is not in the audit log",
     "leftovers-after-erasure": "who has his data erased stays in his orders, and for a while in the cache",
+}
+
 # The parts that the shop reaches through the proxy, by the name of their proxy.
 DEPENDENCIES = ("postgres", "cache", "payments", "identity")
 

@@ -112,13 +112,13 @@ class Cache:
         if self._is_store and done:
             self._stored.add(name)
 
-    async def _fetch(self, name: str) -> tuple[bytes | None]:
-        """What is there, or nothing: not the same as no answer."""
-        value = await self._client.get(f"{self._prefix}:{name}")
     async def forget(self, name: str) -> None:
         """If it does not answer: it forgets by itself, after its time."""
         await self._call(lambda: self._client.delete(f"{self._prefix}:{name}"))
 
+    async def _fetch(self, name: str) -> tuple[bytes | None]:
+        """What is there, or nothing: not the same as no answer."""
+        value = await self._client.get(f"{self._prefix}:{name}")
         return (value if isinstance(value, bytes) else None,)
 
     async def _connects_once(self, connection: AbstractConnection) -> None:
