@@ -34,8 +34,9 @@ LISTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """violation: what is wrong where it fails; what was measured is added to it. remediation: steps.
-    severity: ours, the frameworks define none. team: who mends it. controls: by list (see LISTS) and id."""
+    """violation: what is wrong where it fails; what was measured is added to it, and put where it has a
+    `{field}`. remediation: steps. severity: ours, the frameworks define none. team: who mends it. controls: by
+    list (see LISTS) and id."""
 
     id: str
     measure: str
@@ -45,6 +46,10 @@ class Check:
     severity: Severity
     team: str
     controls: Mapping[str, Mapping[str, Coverage]]
+
+    def told(self, value: Mapping[str, Any]) -> str:
+        """The violation, with what was measured."""
+        return self.violation.format_map({name: _shown(each) for name, each in value.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def judge(check: Check, measurement: Measurement, parameters: Mapping[str, Any])
         f"{_shown(term.operand(parameters))}"
         for term in failing
     )
-    return Outcome(check, "failed", f"{check.violation} ({seen})", evidence)
+    return Outcome(check, "failed", f"{check.told(measurement.value)} ({seen})", evidence)
 
 
 @cache

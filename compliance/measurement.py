@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from compliance.guesses import ORDINARY_WORDS
+
 MeasurementStatus = Literal["ok", "error", "unreachable", "unsupported"]
 """error: the measure itself failed, or its positive control did not show what it must. unreachable: the
 target did not answer. unsupported: the target's description lacks a part that the measure needs, or it was
@@ -49,8 +51,9 @@ class Secrets:
         self._known: set[str] = set()
 
     def add(self, secret: str) -> str:
-        """Short ones are left alone: to blot out every `a` would blot out everything."""
-        if len(secret) >= 4:
+        """Short ones are left alone, and words that anybody would try: to blot out every `a` or `admin` would
+        blot out everything."""
+        if len(secret) >= 4 and secret not in ORDINARY_WORDS:
             self._known.add(secret)
         return secret
 

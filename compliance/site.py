@@ -62,9 +62,10 @@ class Site:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         url: str | None = None,
+        noted: bool = True,
     ) -> requests.Response:
         """One request over a connection of its own, redirects not followed. url: instead of the target's own.
-        Raises Unreachable."""
+        noted: as evidence. Raises Unreachable."""
         assert self.target.http is not None
         http = self.target.http
         sent = dict(headers or {})
@@ -89,7 +90,8 @@ class Site:
         except requests.RequestException as error:
             raise Unreachable(f"{method} {address}: {type(error).__name__}: {error}") from None
         self._keep_secret(answer)
-        self.note(_shown(method, address, answer))
+        if noted:
+            self.note(_shown(method, address, answer))
         return answer
 
     def _keep_secret(self, answer: requests.Response) -> None:

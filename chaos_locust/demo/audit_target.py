@@ -10,12 +10,16 @@ import yaml
 from chaos_locust.demo.accounts import USERS, accounts_file, write_private
 from chaos_locust.demo.backups import Backups, restore_command
 from chaos_locust.demo.certificates import Certificates
+from chaos_locust.demo.identity import AUDIENCES
 from chaos_locust.demo.logins import SERVICE, cache_url, database_url, service_cache_url
 from chaos_locust.demo.servers import RETENTION_DAYS
 from chaos_locust.demo.settings import HOST, Settings
 
 PUBLIC = ["/login", "/products", "/products/*", "/health/*", "/metrics", "/openapi.json"]
 CANARY = "canary"
+QUEUED = """
+SELECT order_id::text FROM (SELECT order_id FROM outbox UNION ALL SELECT order_id FROM shipments) passed_on
+WHERE order_id::text = ANY(%s)"""
 SAME_PRICE = {"price_cents": 1750}  # that product 50 has anyway, should the change not be refused
 
 
@@ -68,6 +72,7 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
             "path": "/login",
             "json": {"user": "{user}", "password": "{password}"},
             "token": "token",
+            "elsewhere": {"audience": AUDIENCES[1]},
             "logout": {"method": "POST", "path": "/logout"},
             "change_password": {
                 "method": "POST",
@@ -85,6 +90,7 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
         "privileged": [
             {"method": "PUT", "path": "/products/50", "json": SAME_PRICE, "roles": ["manager"]},
             {"method": "GET", "path": "/audit", "roles": ["auditor"]},
+            {"method": "GET", "path": "/users", "roles": ["admin"]},
             {"method": "POST", "path": f"/users/{CANARY}/unlock", "roles": ["admin"]},
         ],
         "audit_log": {
@@ -93,6 +99,28 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
             "fields": {name: name for name in ("at", "user", "action", "object", "outcome", "source")},
             "retention_days": RETENTION_DAYS,
             "table": "audit_log",
+        },
+        "accounts_list": {"path": "/users", "role": "admin"},
+        "availability": {"path": "/products", "promised": 0.99, "samples": 300, "window": "3s"},
+        "processing": {
+            "create": {"method": "POST", "path": "/orders", "json": {"product_id": 7}},
+            "amount": "amount_cents",
+            "price": {"path": "/products/7"},
+            "price_at": "price_cents",
+            "stored": "SELECT id::text, amount_cents FROM orders WHERE id::text = ANY(%s)",
+            "queued": QUEUED,
+        },
+        "personal_data": {
+            "create": {
+                "method": "POST",
+                "path": "/users",
+                "json": {"user": "{user}", "password": "{password}"},
+            },
+            "role": "admin",
+            "visits": [{"path": "/me"}],
+            "export": {"path": "/me/export"},
+            "erase": {"method": "DELETE", "path": "/me"},
+            "kept": ["public.audit_log"],
         },
         "metrics": {"url": f"{settings.url('shop')}/metrics", "needed": ["shop_requests_total"]},
         "postgres": {"url": database_url(settings), "app_role": SERVICE},

@@ -13,42 +13,13 @@ from typing import Any, ClassVar
 import requests
 
 from chaos_locust.errors import ChaosError
+from compliance.guesses import DEFAULTS
 from compliance.measures.base import Measure, SideEffect
 from compliance.measures.careless import careless
 from compliance.measures.guarded import let_in, some_or_unknown, token_of
 from compliance.site import Site
 from compliance.target import Account, Target
 
-# As they are shipped. Two for each user at most: no real account of that name is to be locked out.
-DEFAULTS: Mapping[str, tuple[str, ...]] = {
-    "admin": ("admin", "admin123"),
-    "administrator": ("administrator", "password"),
-    "root": ("root", "toor"),
-    "user": ("user", "password"),
-    "guest": ("guest",),
-    "test": ("test",),
-    "demo": ("demo",),
-    "default": ("default",),
-    "operator": ("operator",),
-    "manager": ("manager",),
-    "support": ("support",),
-    "service": ("service",),
-    "backup": ("backup",),
-    "superuser": ("superuser",),
-    "supervisor": ("supervisor",),
-    "sysadmin": ("sysadmin",),
-    "postgres": ("postgres",),
-    "mysql": ("mysql",),
-    "tomcat": ("tomcat", "s3cret"),
-    "elastic": ("changeme",),
-    "neo4j": ("neo4j",),
-    "minioadmin": ("minioadmin",),
-    "cisco": ("cisco",),
-    "ubuntu": ("ubuntu",),
-    "pi": ("raspberry",),
-    "vagrant": ("vagrant",),
-    "nagiosadmin": ("nagios",),
-}
 SAMPLES = 8
 FEWEST_SAMPLES = 6  # that all of six are slower than all of six others comes by chance in 1 of 462
 TELLING_GAP_S = 0.005

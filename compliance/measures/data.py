@@ -17,19 +17,12 @@ from compliance.measures.audit_records import pauses
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.errors import bad_shop
 from compliance.measures.leaked import FORMS, is_telling, leaked, told
-from compliance.measures.postgres_rows import Ask, ask
+from compliance.measures.postgres_rows import TABLES, Ask, ask, holding
 from compliance.site import Site, at, filled, json_of
 from compliance.target import Logs, Owned, Postgres, Target
 
 MOST_LOG_BYTES = 8 * 1024 * 1024
 LOG_PATIENCE_S = 2.0
-MOST_TABLES = 200
-TABLES = """
-SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'
-ORDER BY 1"""
-HOLDS = "SELECT EXISTS (SELECT 1 FROM {table} AS found WHERE found::text LIKE ANY (%s))"
 LINKS = """
 SELECT a.client_addr::text, a.client_port, s.ssl FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s USING (pid)
 WHERE a.usename = %s AND a.pid <> pg_backend_pid()"""
@@ -122,21 +115,10 @@ class StoredReadable(Measure):
             made = site.send(owned.create, token, marker=marker)
             if not made.ok:
                 raise ChaosError(f"{owned.create.method} {owned.create.path}: {made.status_code}")
-        tables = [str(row[0]) for row in self._asked(site, TABLES, ())]
-        if not tables or len(tables) > MOST_TABLES:
-            raise Unsupported(f"{len(tables)} tables; from 1 to {MOST_TABLES} can be searched")
-        site.note(f"searched {', '.join(tables)}")
         return {
-            "credentials": [table for table in tables if self._holds(site, table, hidden)],
-            "record": [table for table in tables if self._holds(site, table, [marker])]
-            if is_marked
-            else None,
+            "credentials": holding(self._asked, site, hidden),
+            "record": holding(self._asked, site, [marker]) if is_marked else None,
         }
-
-    def _holds(self, site: Site, table: str, texts: list[str]) -> bool:
-        """As text, or in a column of bytes."""
-        patterns = [f"%{_escaped(form)}%" for each in texts for form in (each, each.encode().hex())]
-        return bool(self._asked(site, HOLDS.format(table=table), (patterns,))[0][0])
 
     @contextmanager
     def bad(self) -> Iterator[Target]:
@@ -221,12 +203,6 @@ def _end_of(file: Path) -> str:
             return opened.read().decode(errors="replace")
     except OSError as error:
         raise ChaosError(f"{file} cannot be read: {error.strerror}") from None
-
-
-def _escaped(text: str) -> str:
-    """For LIKE, in a row that is written as text: quotes and backslashes are doubled there."""
-    written = text.replace("\\", "\\\\").replace('"', '""')
-    return written.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _is_here(host: str | None) -> bool:

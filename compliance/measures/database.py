@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from chaos_locust.errors import ChaosError
+from compliance.guesses import POSTGRES
 from compliance.measures.bad_databases import APP, bad_postgres
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.guarded import some_or_unknown
@@ -15,7 +16,6 @@ from compliance.measures.postgres_rows import CONNECT_S, ask
 from compliance.site import Site
 from compliance.target import Postgres, Target
 
-COMMON_PASSWORDS = ("postgres", "password", "admin", "changeme", "123456")  # and the user's own name
 NO_FILE = "/dev/null/none"
 _ROLE = """/* role */
 WITH app AS (SELECT oid, rolsuper FROM pg_roles WHERE rolname = %s),
@@ -129,7 +129,7 @@ class Logins(Measure):
                 without.append(user)
             elif is_in is None:
                 unclear.append(user)
-            elif any(_let_in(site, way, user, each) for each in (user, *COMMON_PASSWORDS)):
+            elif any(_let_in(site, way, user, each) for each in (user, *POSTGRES)):
                 guessed.append(user)
         return {
             "without_password": some_or_unknown(without, unclear),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from chaos_locust.errors import ChaosError
+from compliance.guesses import REDIS
 from compliance.measures.bad_databases import bad_redis
 from compliance.measures.base import Measure, SideEffect
 from compliance.site import Site, Unreachable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import redis
 
 TIMEOUT_S = 5.0
-COMMON_PASSWORDS = ("foobared", "redis", "password", "admin", "changeme", "123456")
 DANGEROUS: Mapping[str, tuple[str, ...]] = {
     "FLUSHALL": (),
     "FLUSHDB": (),
@@ -44,7 +44,7 @@ class Strangers(Measure):
 
     def take(self, site: Site) -> Mapping[str, Any]:
         url = _redis(site).open_url or _without_credentials(_redis(site).url)
-        guessed = any(_may_read(site, url, password) for password in COMMON_PASSWORDS)
+        guessed = any(_may_read(site, url, password) for password in REDIS)
         return {"may_read": _may_read(site, url, None), "guessed": guessed}
 
     @contextmanager
@@ -65,7 +65,7 @@ class RedisSettings(Measure):
     }
 
     def take(self, site: Site) -> Mapping[str, Any]:
-        client = _client(_redis(site).url, site)
+        client = connected(_redis(site).url, site)
         with client:
             bind, save, log = (_setting(client, name) for name in ("bind", "save", "appendonly"))
             dangerous = _dangerous(client)
@@ -88,7 +88,7 @@ def is_everywhere(bind: str) -> bool:
     return not words or any(each in ("*", "::*", "0.0.0.0", "::") for each in words)
 
 
-def _client(url: str, site: Site, password: str | None = None) -> redis.Redis:
+def connected(url: str, site: Site, password: str | None = None) -> redis.Redis:
     """One connection, that is not tried again."""
     import redis
 
@@ -108,7 +108,7 @@ def _may_read(site: Site, url: str, password: str | None) -> bool:
     import redis
 
     try:
-        with _client(url, site, password) as client:
+        with connected(url, site, password) as client:
             client.get(f"chaos-locust-audit:{uuid.uuid4().hex}")
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         site.note(f"Redis refused {'no password' if password is None else 'a common password'}: {error}")

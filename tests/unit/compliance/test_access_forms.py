@@ -8,7 +8,8 @@ import json
 import jwt
 import pytest
 
-from compliance.measures.credentials import DEFAULTS, plain, same, separate
+from compliance.guesses import DEFAULTS
+from compliance.measures.credentials import plain, same, separate
 from compliance.measures.jwt_forms import NEVER_S, forgeries, jwt_parts, lifetime_s
 from compliance.measures.lockout import attempts_until_changed
 from compliance.measures.passwords import strong

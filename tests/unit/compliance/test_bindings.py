@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import Formatter
+
 import pytest
 
 from compliance.catalogue import FRAMEWORKS, load
@@ -16,6 +18,9 @@ def test_a_check_is_about_what_is_measured(name: str) -> None:
     assert check.condition.fields <= set(measures()[check.measure].fields)
     assert check.severity in SEVERITIES
     assert check.violation.endswith(".")
+    assert {name for _, name, *_ in Formatter().parse(check.violation) if name is not None} <= set(
+        measures()[check.measure].fields
+    )
     assert check.remediation
     assert all(step.endswith(".") for step in check.remediation)
     assert check.team

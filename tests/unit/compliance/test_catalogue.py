@@ -41,6 +41,7 @@ PARAMETERS = {
     "password_needs_letters_and_digits",
     "password_history_min",
     "tls_min",
+    "account_inactive_max_s",
     "log_retention_min_days",
     "log_online_min_days",
     "backup_age_max_s",
