@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from chaos_locust.demo.backups import Backups, restore_command
 from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.identity import AUDIENCES
 from chaos_locust.demo.logins import SERVICE, cache_url, database_url, service_cache_url
+from chaos_locust.demo.packages import pinned
 from chaos_locust.demo.servers import RETENTION_DAYS
 from chaos_locust.demo.settings import HOST, Settings
 
@@ -45,7 +47,11 @@ def variables(settings: Settings) -> dict[str, str]:
 
 
 def write_target(settings: Settings, programs: Path) -> None:
-    """Write target.yaml, which only its owner may read. programs: the folder of PostgreSQL's."""
+    """Write target.yaml, which only its owner may read, and the list of packages that it names.
+
+    programs: the folder of PostgreSQL's.
+    """
+    _packages_file(settings).write_text("".join(f"{each}\n" for each in pinned()))
     text = yaml.safe_dump(target(settings, programs), sort_keys=False, allow_unicode=True, width=100)
     write_private(target_file(settings), text)
 
@@ -53,8 +59,9 @@ def write_target(settings: Settings, programs: Path) -> None:
 def target(settings: Settings, programs: Path) -> dict[str, Any]:
     """Paths are absolute; what stands in braces is put there by the audit.
 
-    Two things are left out that are there for experiments on one machine: HTTP without TLS, which load tests
-    use, and the cache, which has no password.
+    Two things are left out. HTTP without TLS (`http.plain`) is there for load tests, and does not redirect
+    them. And `network`: the shop has one machine with everybody else, where an audit meets whatever listens,
+    and where nothing of the shop's is farther away than the rest of it.
     """
     state = settings.state
     accounts = {user: {"user": user, "password": word, "role": role} for user, (word, role) in USERS.items()}
@@ -132,5 +139,18 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
             "folder": str(Backups(state).folder),
             "restore": restore_command(settings, programs),
         },
+        "dependencies": _dependencies(settings),
         "logs": {"files": [str(path) for path in (*written, accounts_file(state))]},
     }
+
+
+def _dependencies(settings: Settings) -> dict[str, str]:
+    """The shop brings no list of vulnerabilities, which would soon be too old to tell anything: whoever has
+    one, in OSV's form, names it as SHOP_VULNERABILITIES when the shop is started."""
+    packages = {"requirements": str(_packages_file(settings))}
+    known = os.environ.get("SHOP_VULNERABILITIES")
+    return {**packages, "vulnerabilities": str(Path(known).resolve())} if known else packages
+
+
+def _packages_file(settings: Settings) -> Path:
+    return settings.state / "packages.txt"

@@ -17,6 +17,7 @@ from typing import Any
 import jwt
 import psycopg
 import pytest
+import redis
 
 from chaos_locust.demo.settings import DEFECTS, LAPSES
 
@@ -209,6 +210,32 @@ def no_backups(shop, until) -> bool:
     return not list((shop.state / "backups").iterdir())
 
 
+def trusting_database(shop, until) -> bool:
+    """Who proves himself is let in with or without the lapse."""
+    assert shop.sql("SELECT 1") == 1
+    told = set()
+    for user in ("postgres", "shop"):
+        for password in ("", "wrong"):
+            way = {**shop.role(user), "password": password, "passfile": "/dev/null/none", "dbname": "shop"}
+            try:
+                psycopg.connect(**way, connect_timeout=5).close()
+                told.add("let in")
+            except psycopg.OperationalError as error:
+                told.add("refused" if "password" in str(error) else str(error))
+    assert told in ({"let in"}, {"refused"})
+    return told == {"let in"}
+
+
+def open_cache(shop, until) -> bool:
+    with shop.cache() as cache:
+        assert cache.ping()
+    with redis.Redis(port=int(shop.addresses["cache"].rpartition(":")[2]), protocol=2) as stranger:
+        try:
+            return bool(stranger.ping())
+        except redis.AuthenticationError:
+            return False
+
+
 CASES: dict[str, Callable[..., bool]] = {
     "no-lockout": no_lockout,
     "weak-tls": weak_tls,
@@ -230,8 +257,11 @@ CASES: dict[str, Callable[..., bool]] = {
     "trace-method": trace_method,
     "log-deletable": log_deletable,
     "no-backups": no_backups,
+    "trusting-database": trusting_database,
+    "open-cache": open_cache,
 }
-AT_THE_START = ("log-deletable", "no-backups")  # nothing that could be planted later
+# Nothing that could be planted later.
+AT_THE_START = ("log-deletable", "no-backups", "trusting-database", "open-cache")
 LATER = [lapse for lapse in CASES if lapse not in AT_THE_START]
 
 
