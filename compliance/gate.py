@@ -7,7 +7,7 @@ say.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos_locust.judge.verdict import EXIT_CODES, Outcome
@@ -45,6 +45,12 @@ def gated(gate: Gate, result: AuditResult, new: Collection[tuple[str, str]]) -> 
     doubts = _doubts(gate, result)
     outcome = Outcome.DEVIATED if failing else Outcome.INCONCLUSIVE if doubts else Outcome.UPHELD
     return Gated(EXIT_CODES[outcome], (*failing, *doubts))
+
+
+def worst(exit_codes: Iterable[int]) -> int:
+    """Of several audits: a violation outweighs what could not be assessed."""
+    order = [EXIT_CODES[each] for each in (Outcome.UPHELD, Outcome.INCONCLUSIVE, Outcome.DEVIATED)]
+    return max(exit_codes, key=order.index)
 
 
 def _failing(gate: Gate, violations: Sequence[Violation], new: Collection[tuple[str, str]]) -> list[str]:

@@ -98,13 +98,31 @@ def _when(document: Mapping[str, Any]) -> tuple[str, int]:
     return document["audited_at"], document.get("trail", {}).get("number", 0)
 
 
-def read_history(folder: Path, target: str, framework: str, profile: str) -> History:
-    """Of the audits in the folders below it. Raises ChangedDocument."""
+def read_audits(folder: Path) -> list[dict[str, Any]]:
+    """The documents of all audits in the folders below it. Raises ChangedDocument."""
+    return [read_document(path) for path in documents_in(folder)]
+
+
+def history_for(documents: Sequence[Mapping[str, Any]], target: str, framework: str, profile: str) -> History:
+    """documents: of whatever audits."""
     wanted = (target, framework, profile)
-    found = [read_document(path) for path in documents_in(folder)]
     return history_of(
-        [each for each in found if (each["target"], each["framework"], each["profile"]) == wanted]
+        [each for each in documents if (each["target"], each["framework"], each["profile"]) == wanted]
     )
+
+
+def latest(folder: Path, framework: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """The document of the last audit in the folders below it, and its file; framework: of this one. Raises
+    ChaosError when there is none, ChangedDocument."""
+    read = {path: read_document(path) for path in documents_in(folder)}
+    found = {path: each for path, each in read.items() if framework is None or each["framework"] == framework}
+    if not found:
+        others = ", ".join(sorted({each["framework"] for each in read.values()}))
+        what = "no audit" if framework is None else f"no audit by {framework}"
+        hint = f"there are audits by {others}" if others else "`chaos-locust compliance audit` makes one"
+        raise ChaosError(f"there is {what} in {folder}; {hint}")
+    path = max(found, key=lambda each: _when(found[each]))
+    return path, found[path]
 
 
 def documents_in(folder: Path) -> list[Path]:

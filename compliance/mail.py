@@ -58,32 +58,34 @@ def address_problem(text: str) -> str:
     return "" if _ADDRESS.fullmatch(text) else f"{text!r} is no address, such as audits@example.org"
 
 
-def message(subject: str, text: str, html: str, sender: str, to: str) -> EmailMessage:
-    """The text, and the page as an attachment: mail programs show no scripts, and are not to."""
+def message(subject: str, text: str, pages: Mapping[str, str], sender: str, to: str) -> EmailMessage:
+    """The text, and the pages of HTML, by file name, as attachments: mail programs show no scripts, and are
+    not to."""
     found = EmailMessage()
     found["Subject"] = " ".join(subject.split())
     found["From"], found["To"] = sender, to
     found["Date"], found["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2])
     found["Auto-Submitted"] = "auto-generated"
     found.set_content(text)
-    found.add_attachment(html.encode(), maintype="text", subtype="html", filename="report.html")
+    for name, page in pages.items():
+        found.add_attachment(page.encode(), maintype="text", subtype="html", filename=name)
     return found
 
 
 def send(
     subject: str,
     text: str,
-    html: str,
+    pages: Mapping[str, str],
     to: str,
     smtp: str,
     environ: Mapping[str, str],
 ) -> None:
-    """smtp: see `parse_server`. environ: has the password, where the server has a user. The server's
-    certificate must be signed by one that the system trusts. Raises ChaosError."""
+    """pages: HTML by file name. smtp: see `parse_server`. environ: has the password, where the server has a
+    user. The server's certificate must be signed by one that the system trusts. Raises ChaosError."""
     server, password = checked(to, smtp, environ)
     sender = server.user if server.user and not address_problem(server.user) else to
-    sent = message(subject, text, html, sender, to)
-    if password and any(password in each for each in (subject, text, html)):
+    sent = message(subject, text, pages, sender, to)
+    if password and any(password in each for each in (subject, text, *pages.values())):
         raise ChaosError(f"the report is not sent: the password of {PASSWORD} is in it")
     where = f"{server.host}:{server.port}"
     try:

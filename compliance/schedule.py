@@ -29,13 +29,14 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")  # Kubernetes adds up 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """folder: where the audit runs; target and output are relative to it. program: the path of chaos-locust
+    """framework: None: all of them, by the profiles that the target's description names. profile: None: what
+    that names for the framework, else the default. folder: where the audit runs; target and output are relative to it. program: the path of chaos-locust
     for cron and systemd. when: as cron has it. email, smtp: who is sent the report, and by which server.
     image: with chaos-locust in it, for Kubernetes."""
 
     name: str
-    framework: str
-    profile: str
+    framework: str | None
+    profile: str | None
     target: PurePosixPath
     when: str
     folder: PurePosixPath
@@ -77,7 +78,9 @@ class Schedule:
         return found
 
     def command(self, program: str, target: str, output: str) -> list[str]:
-        words = [program, "compliance", "audit", "--framework", self.framework, "--profile", self.profile]
+        words = [program, "compliance", "audit"]
+        words += ["--framework", self.framework] if self.framework is not None else ["--all-frameworks"]
+        words += ["--profile", self.profile] if self.profile is not None else []
         words += ["--target", target, "--output", output, "--fail-if-violations"]
         if self.email is not None and self.smtp is not None:
             words += ["--email", self.email, "--smtp", self.smtp]

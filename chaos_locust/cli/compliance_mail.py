@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,15 +33,19 @@ def check_mail(email: str | None, smtp: str | None) -> None:
         checked(email, smtp, os.environ)
 
 
-def mail_report(report: Report, folder: Path, email: str | None, smtp: str | None) -> None:
-    """Does nothing without an address. Raises ChaosError."""
+def mail_reports(reports: Sequence[tuple[Report, Path]], email: str | None, smtp: str | None) -> None:
+    """All in one, each with its page, which is in its folder. Does nothing without an address. Raises
+    ChaosError."""
     from compliance.mail import send
-    from compliance.outputs import console
-    from compliance.outputs.words import word_of
+    from compliance.outputs import console, summary
 
     if email is None or smtp is None:
         return
-    result = report.result
-    subject = f"{word_of(result)}: {result.framework.id} {result.profile.name} of {result.target}"
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    send(subject, console.render(report, folder), page, email, smtp, os.environ)
+    text = console.render(*reports[0]) if len(reports) == 1 else summary.render(reports)
+    pages = {
+        f"{report.result.framework.id}.html" if len(reports) > 1 else "report.html": (
+            folder / "report.html"
+        ).read_text(encoding="utf-8")
+        for report, folder in reports
+    }
+    send(summary.subject(reports), text, pages, email, smtp, os.environ)

@@ -13,14 +13,17 @@ from chaos_locust.errors import ChaosError
 
 
 def schedule(
-    framework: Annotated[str, typer.Option(help="fisma, fedramp, soc2, hipaa or pcidss.")],
     target: Annotated[Path, typer.Option(help="The target's description, relative to this folder.")],
     when: Annotated[
         str, typer.Option(help="As cron has it, '30 2 * * 1', or @hourly, @daily, @weekly, @monthly.")
     ],
+    framework: Annotated[str | None, typer.Option(help="fisma, fedramp, soc2, hipaa or pcidss.")] = None,
+    all_frameworks: Annotated[
+        bool, typer.Option("--all-frameworks", help="All five, as the target's `profiles` say.")
+    ] = False,
     profile: Annotated[str | None, typer.Option(help="What of it applies, as `list` names them.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="What it is called; without: compliance-FRAMEWORK.")
+        str | None, typer.Option(help="What it is called; without: compliance-FRAMEWORK, or compliance-all.")
     ] = None,
     email: Annotated[str | None, typer.Option(help="Who is sent the report.")] = None,
     smtp: Annotated[
@@ -43,14 +46,20 @@ def schedule(
     forms = tuple(each for each in FORMS if form is None or each in form)
     if unknown := set(form or ()) - set(FORMS):
         raise ChaosError(f"--form: {sorted(unknown)[0]!r} is not allowed; allowed: {', '.join(FORMS)}")
-    loaded = load(framework)
-    if profile is None and loaded.default_profile is None:
-        raise ChaosError(f"--profile: {framework} needs one; allowed: {', '.join(loaded.profiles)}")
+    if (framework is None) != all_frameworks:
+        raise ChaosError("one of --framework and --all-frameworks is needed, and not both")
+    if framework is None and profile is not None:
+        raise ChaosError("--profile goes with --framework; for all, the target's description has `profiles`")
+    if framework is not None:
+        loaded = load(framework)
+        if profile is None and loaded.default_profile is None:
+            raise ChaosError(f"--profile: {framework} needs one; allowed: {', '.join(loaded.profiles)}")
+        profile = loaded.profile(profile).name
     files = written(
         Schedule(
-            name=name or f"compliance-{framework}",
+            name=name or f"compliance-{framework or 'all'}",
             framework=framework,
-            profile=loaded.profile(profile).name,
+            profile=profile,
             target=PurePosixPath(target),
             when=when,
             folder=PurePosixPath(Path.cwd()),

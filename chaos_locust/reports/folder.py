@@ -8,9 +8,9 @@ from pathlib import Path
 from chaos_locust.errors import ChaosError
 
 
-def new_folder(results: Path) -> Path:
-    """Makes `results/<date>_<time>`. Raises ChaosError when it cannot be written."""
-    stamp = time.strftime("%Y%m%d_%H%M%S")
+def new_folder(results: Path, suffix: str = "") -> Path:
+    """Makes `results/<date>_<time><suffix>`. Raises ChaosError when it cannot be written."""
+    stamp = time.strftime("%Y%m%d_%H%M%S") + suffix
     for attempt in range(100):
         folder = results / (stamp if attempt == 0 else f"{stamp}_{attempt + 1}")
         try:

@@ -27,9 +27,8 @@ from compliance.result import Violation
 from compliance.rollup import Judged
 
 WIDTH = 100
-
-_FIRST = 22  # columns of what a line is about
-_ANSI = {"VIOLATIONS": "31", "NO VIOLATIONS": "32", "NOT FULLY ASSESSED": "33"}
+FIRST = 22  # columns of what a line is about
+ANSI = {"VIOLATIONS": "31", "NO VIOLATIONS": "32", "NOT FULLY ASSESSED": "33"}
 _ANSI_SEVERITY = {"critical": "31;1", "high": "31", "medium": "33", "low": "36"}
 
 
@@ -42,7 +41,7 @@ def render(report: Report, folder: Path, colour: bool = False) -> str:
             f"{result.framework.id} {result.profile.name}",
             f"{result.framework.title}, {result.profile.title}, of {result.target}",
         ),
-        _painted(word, _ANSI[word] if colour else "") + percentages_of(result),
+        _painted(word, ANSI[word] if colour else "") + percentages_of(result),
         "",
         *[f"{count:>8}  {STATE_WORDS[state]}" for state, count in counts_of(result)],
         f"{result.total_controls:>8}  controls",
@@ -85,11 +84,11 @@ class Progress:
 
 def _finding(found: Sequence[Violation], colour: bool) -> list[str]:
     violation, severity = found[0], found[0].severity
-    first, *more = _wrapped(" " * _FIRST, _controls(found))
+    first, *more = _wrapped(" " * FIRST, _controls(found))
     notes = [f"mend by {violation.target_date}", violation.responsible_team, f"check {violation.check}"]
     notes += ["being mended"] if violation.in_progress else []
     notes += ["waived: fails no gate"] if violation.waived else []
-    space = " " * _FIRST
+    space = " " * FIRST
     return [
         _painted(severity.upper(), _ANSI_SEVERITY[severity] if colour else "") + first.strip(),
         *more,
@@ -109,10 +108,10 @@ def _not_assessed(report: Report) -> list[str]:
     lines = []
     for reason, controls in not_assessed_of(report.result).items():
         lines += _block("NOT ASSESSED", f"{len(controls)}: {WHY_NOT[reason]}")
-        lines += _wrapped(" " * _FIRST, ", ".join(each.control.id for each in controls))
+        lines += _wrapped(" " * FIRST, ", ".join(each.control.id for each in controls))
         if reason == "not_known":
             for text, measures in _unmeasured(controls).items():
-                lines += _wrapped(" " * _FIRST, f"{text} ({', '.join(sorted(measures))})", "- ")
+                lines += _wrapped(" " * FIRST, f"{text} ({', '.join(sorted(measures))})", "- ")
     return [*lines, ""] if lines else []
 
 
@@ -139,8 +138,8 @@ def _difference(report: Report) -> list[str]:
 
 
 def _block(name: str, text: str) -> list[str]:
-    first, *more = _wrapped(" " * _FIRST, text)
-    return [f"{name:<{_FIRST}}{first.strip()}", *more]
+    first, *more = _wrapped(" " * FIRST, text)
+    return [f"{name:<{FIRST}}{first.strip()}", *more]
 
 
 def _wrapped(space: str, text: str, mark: str = "") -> list[str]:
@@ -150,9 +149,9 @@ def _wrapped(space: str, text: str, mark: str = "") -> list[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name:<{_FIRST}}{plain(text)}"
+    return f"{name:<{FIRST}}{plain(text)}"
 
 
 def _painted(word: str, ansi: str) -> str:
-    padded = f"{word:<{_FIRST}}"
+    padded = f"{word:<{FIRST}}"
     return f"\x1b[{ansi}m{padded}\x1b[0m" if ansi else padded

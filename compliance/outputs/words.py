@@ -112,5 +112,8 @@ def automated_methods(judged: Judged) -> int:
 
 
 def exit_of(report: Report) -> str:
-    meaning = {0: "nothing that was asked for failed", 3: "violations", 4: "assessment incomplete"}
-    return f"{report.gated.exit_code} ({meaning[report.gated.exit_code]})"
+    return f"{report.gated.exit_code} ({meaning_of(report.gated.exit_code)})"
+
+
+def meaning_of(exit_code: int) -> str:
+    return {0: "nothing that was asked for failed", 3: "violations", 4: "assessment incomplete"}[exit_code]

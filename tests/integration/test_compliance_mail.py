@@ -112,7 +112,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def sent(smtp: str, to: str = "audits@example.org", text: str = "3 controls", password: str = SECRET) -> None:
-    send("NO VIOLATIONS: soc2\nof shop", text, PAGE, to, smtp, {PASSWORD: password})
+    send("NO VIOLATIONS: soc2\nof shop", text, {"report.html": PAGE}, to, smtp, {PASSWORD: password})
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
@@ -200,4 +200,4 @@ def test_mistakes_are_named_without_secrets(smtp: str, to: str, said: str) -> No
 
 def test_without_the_password_nothing_is_tried() -> None:
     with pytest.raises(ChaosError, match=PASSWORD):
-        send("subject", "text", PAGE, "a@example.org", "smtps://robot@mail.example.org", {})
+        send("subject", "text", {"report.html": PAGE}, "a@example.org", "smtps://robot@mail.example.org", {})

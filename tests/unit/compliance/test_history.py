@@ -14,8 +14,9 @@ from compliance.checks import Answer
 from compliance.history import (
     ChangedDocument,
     Difference,
+    history_for,
     history_of,
-    read_history,
+    read_audits,
     told_by,
 )
 from compliance.outputs.document import result_to_json
@@ -104,9 +105,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_only_of_the_same_target_framework_and_profile(folder: Path) -> None:
-    assert read_history(folder, "shop", "fisma", "low").since.startswith("2030-05-02")
+    assert history_for(read_audits(folder), "shop", "fisma", "low").since.startswith("2030-05-02")
     for other in (("bank", "fisma", "low"), ("shop", "soc2", "low"), ("shop", "fisma", "high")):
-        assert read_history(folder, *other).since == ""
+        assert history_for(read_audits(folder), *other).since == ""
 
 
 def test_a_document_that_was_changed_is_refused(folder: Path) -> None:
@@ -115,9 +116,9 @@ def test_a_document_that_was_changed_is_refused(folder: Path) -> None:
     for text in (path.read_text().replace('"shop"', '"sham"'), "{}", "[]", "", "{"):
         path.write_text(text)
         with pytest.raises(ChangedDocument, match=r"a/audit\.json"):
-            read_history(folder, "shop", "fisma", "low")
+            history_for(read_audits(folder), "shop", "fisma", "low")
     path.write_text(json.dumps(written))  # another layout of the same
-    assert read_history(folder, "shop", "fisma", "low").open == {KEY: date(2030, 6, 15)}
+    assert history_for(read_audits(folder), "shop", "fisma", "low").open == {KEY: date(2030, 6, 15)}
 
 
 def test_a_document_tells_of_its_entry_in_the_trail(folder: Path) -> None:
