@@ -29,10 +29,10 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")  # Kubernetes adds up 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """framework: None: all of them, by the profiles that the target's description names. profile: None: what
-    that names for the framework, else the default. folder: where the audit runs; target and output are relative to it. program: the path of chaos-locust
-    for cron and systemd. when: as cron has it. email, smtp: who is sent the report, and by which server.
-    image: with chaos-locust in it, for Kubernetes."""
+    """framework, profile: both None: all frameworks, by the profiles that the target's description names.
+    folder: where the audit runs; target and output are relative to it. program: the path of chaos-locust for
+    cron and systemd. when: as cron has it. email, smtp: who is sent the report, and by which server. image:
+    with chaos-locust in it, for Kubernetes."""
 
     name: str
     framework: str | None
