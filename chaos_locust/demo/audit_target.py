@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from chaos_locust.demo.accounts import USERS, accounts_file, write_private
+from chaos_locust.demo.audit_documents import documents, write_documents
 from chaos_locust.demo.backups import Backups, restore_command
 from chaos_locust.demo.certificates import Certificates
 from chaos_locust.demo.identity import AUDIENCES
@@ -47,10 +48,11 @@ def variables(settings: Settings) -> dict[str, str]:
 
 
 def write_target(settings: Settings, programs: Path) -> None:
-    """Write target.yaml, which only its owner may read, and the list of packages that it names.
+    """Write target.yaml, which only its owner may read, and the list of packages and documents it names.
 
     programs: the folder of PostgreSQL's.
     """
+    write_documents(settings.state)
     _packages_file(settings).write_text("".join(f"{each}\n" for each in pinned()))
     text = yaml.safe_dump(target(settings, programs), sort_keys=False, allow_unicode=True, width=100)
     write_private(target_file(settings), text)
@@ -69,6 +71,7 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
     written = [state / name for name in ("access.log", "shop.log", "identity.log", "payments.log")]
     return {
         "name": "shop",
+        "profiles": {"fisma": "moderate", "fedramp": "class-c"},
         "http": {
             "url": settings.url("shop_tls"),
             "ca": str(Certificates.of(state).ca),
@@ -141,6 +144,7 @@ def target(settings: Settings, programs: Path) -> dict[str, Any]:
         },
         "dependencies": _dependencies(settings),
         "logs": {"files": [str(path) for path in (*written, accounts_file(state))]},
+        "documents": documents(state),
     }
 
 

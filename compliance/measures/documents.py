@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.site import Site, Unreachable
-from compliance.target import Approved, Documents, Runbook, Target
+from compliance.target import Target
+from compliance.target_documents import Approved, Documents, Runbook
 
 A_DAY = timedelta(days=1)  # as far as a calendar may be ahead of that of UTC
 _LONG_AGO = date(2000, 1, 1)

@@ -23,7 +23,8 @@ from chaos_locust.errors import ChaosError
 from compliance.measures.base import Measure, SideEffect, Unsupported
 from compliance.measures.documents import A_DAY, read, text_of
 from compliance.site import Site, at
-from compliance.target import Documents, MalwareScan, Scan, Target
+from compliance.target import Target
+from compliance.target_documents import Documents, MalwareScan, Scan
 
 _LONG_AGO = date(2000, 1, 1)
 _CLAMSCAN = re.compile(r"^End Date: +(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)\s*$", re.M)
