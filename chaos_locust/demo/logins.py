@@ -19,6 +19,7 @@ from chaos_locust.demo.settings import HOST, Settings
 
 SUPERUSER = "postgres"  # the shop itself is a role without rights beyond its own tables and the audit log
 SERVICE = "shop"  # the shop's role in PostgreSQL, and its user in Valkey
+ADMINISTRATOR = "default"  # of Valkey, who everybody is before he says otherwise
 
 # What a cache is for, with its own keys; and what an audit asks to learn what else the shop might do.
 _CACHE_RIGHTS = (
@@ -52,7 +53,7 @@ class Logins:
         write_private(password_file(state), "".join(lines))
         stranger = "nopass" if open_cache else f"#{_digest(self.administrator)}"
         users = [
-            f"user default on {stranger} ~* &* +@all\n",
+            f"user {ADMINISTRATOR} on {stranger} ~* &* +@all\n",
             f"user {SERVICE} on #{_digest(self.user)} {_CACHE_RIGHTS}\n",
         ]
         write_private(cache_users(state), "".join(users))
@@ -77,7 +78,7 @@ def database_url(settings: Settings, user: str = SUPERUSER, database: str = "sho
 def cache_url(settings: Settings) -> str:
     """The administrator's, not through the proxy. It has the password in it."""
     password = Logins.read(settings.state).administrator
-    return f"redis://:{password}@{HOST}:{settings.ports.cache}"
+    return f"redis://{ADMINISTRATOR}:{password}@{HOST}:{settings.ports.cache}"
 
 
 def service_cache_url(settings: Settings) -> str:
