@@ -1,4 +1,4 @@
-"""Policies, runbooks, reports of scans, earlier audits: how old they are is what they state, not the file's."""
+"""Policies, runbooks, reports of scans, earlier audits: they are as old as they state, not as their files."""
 
 from __future__ import annotations
 
