@@ -40,10 +40,11 @@ def server() -> Iterator[FirestoreServer]:
 @pytest.mark.parametrize(
     ("target", "name"), [(FirestoreTransactions, ATOMIC), (FirestoreRegisters, REGISTERS)]
 )
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 10), marks=pytest.mark.long)], ids=str)
 def test_the_right_way_holds_with_ten_seeds(
-    server: FirestoreServer, target: type[FirestoreTarget], name: str
+    server: FirestoreServer, target: type[FirestoreTarget], name: str, seeds: range
 ) -> None:
-    for seed in range(10):
+    for seed in seeds:
         search = StateInvariant.named(name, target("shop", host=server.host)).with_kept_in(None)
         result = search.with_seed(seed).with_concurrency(4).with_iterations(20).verify()
         assert result.passed, (seed, result.violations, result.inconclusive)
@@ -57,8 +58,9 @@ def test_the_right_way_holds_with_ten_seeds(
 @pytest.mark.parametrize(
     ("twin", "name"), [(OneByOne, ATOMIC), (WrittenOneByOne, ATOMIC), (ReadOutside, REGISTERS)]
 )
+@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 20), marks=pytest.mark.long)], ids=str)
 def test_a_twin_without_transactions_is_caught_with_twenty_of_twenty_seeds(
-    server: FirestoreServer, twin: type[FirestoreTarget], name: str
+    server: FirestoreServer, twin: type[FirestoreTarget], name: str, seeds: range
 ) -> None:
     machine, target = machine_of(name), twin("shop", host=server.host)
 
@@ -68,7 +70,7 @@ def test_a_twin_without_transactions_is_caught_with_twenty_of_twenty_seeds(
         sequences = itertools.islice(drawn(machine(target), 10, 4, (), seed), 100)
         return any(runner.run(steps).checked.violations for steps in sequences)
 
-    assert [seed for seed in range(20) if not caught(seed)] == []
+    assert [seed for seed in seeds if not caught(seed)] == []
 
 
 def test_what_is_found_is_told_with_its_shortest_steps_and_a_test_file(server: FirestoreServer) -> None:

@@ -22,7 +22,7 @@ from invariants.targets.base import Target
 from invariants.targets.sql_client import SqlTarget
 from tests.servers.postgres import PostgresServer, running_postgres
 
-SEEDS = range(10)
+SEEDS = [range(2), pytest.param(range(2, 10), marks=pytest.mark.long)]
 NAMES = [
     name
     for name, bound in sql.bindings("postgresql://nobody@127.0.0.1/none").items()
@@ -65,9 +65,10 @@ def violation_of(name: str, target: Target, seed: int, iterations: int, steps: i
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("connections", [1, 4])
-def test_what_is_built_right_holds(server: PostgresServer, name: str, connections: int) -> None:
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_what_is_built_right_holds(server: PostgresServer, name: str, connections: int, seeds: range) -> None:
     target = sql.bindings(server.app)[name].target
-    for seed in SEEDS:
+    for seed in seeds:
         invariant = StateInvariant.named(name, target).with_concurrency(connections).with_iterations(4)
         result = invariant.with_steps(30).with_seed(seed).with_budget("10min").with_kept_in(None).verify()
         assert result.passed, result.to_json()
