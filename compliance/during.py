@@ -4,7 +4,8 @@ own.
 python -m compliance.during JOB: one JSON object {target, framework, controls, checks, every_s,
 allow_disruptive, start_epoch_s, file}. Each measurement is a JSON line in `file`, with the seconds of the
 run in which it was taken. When its standard input ends the round is finished, and the positive controls are
-taken: a pass is believed only with one.
+taken: a pass is believed only with one. Those go on at the same time, but for those of measures that must be
+taken alone.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chaos_locust.errors import ChaosError
-from compliance.auditor import Auditor
+from compliance.auditor import AT_ONCE, Auditor
 from compliance.catalogue import load
 from compliance.checks import Check, bindings, checks
 from compliance.measurement import Measurement
+from compliance.measures.registry import measures
 from compliance.target import load_target
 
 
@@ -37,9 +40,7 @@ class Taken:
     on_bad: bool = False
 
 
-def checks_of(
-    framework: str, controls: Sequence[str], only: Sequence[str] = ()
-) -> dict[str, list[Check]]:
+def checks_of(framework: str, controls: Sequence[str], only: Sequence[str] = ()) -> dict[str, list[Check]]:
     """What tells of each of these controls. only: of these checks; empty: of all."""
     bound = bindings(framework)
     return {
@@ -62,21 +63,26 @@ def main(job: dict[str, Any]) -> None:
     auditor = Auditor(target, allow_disruptive=job["allow_disruptive"])
     with Path(job["file"]).open("a", encoding="utf-8", buffering=1) as file:
 
-        def write(name: str, take: Callable[[str], Measurement], on_bad: bool) -> None:
+        def line(name: str, take: Callable[[str], Measurement], on_bad: bool) -> str:
             from_s = time.time() - job["start_epoch_s"]
             measurement = take(name)
             to_s = time.time() - job["start_epoch_s"]
             told = {"from_s": from_s, "to_s": to_s, "on_bad": on_bad, "measurement": measurement.to_json()}
-            file.write(json.dumps(told) + "\n")
+            return json.dumps(told) + "\n"
 
         while not over.is_set():
             began_s = time.monotonic()
             for name in names:
                 if not over.is_set():
-                    write(name, auditor.measure, False)
+                    file.write(line(name, auditor.measure, False))
             over.wait(max(0.0, began_s + job["every_s"] - time.monotonic()))
-        for name in names:
-            write(name, auditor.measure_on_bad, True)
+        alone = [name for name in names if measures()[name].beside == "nothing"]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            together = (name for name in names if name not in alone)
+            for each in pool.map(lambda name: line(name, auditor.measure_on_bad, True), together):
+                file.write(each)
+        for name in alone:
+            file.write(line(name, auditor.measure_on_bad, True))
 
 
 def read_taken(path: Path) -> Iterator[Taken]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -45,20 +46,25 @@ def digest(document: Any) -> str:
 
 
 class Secrets:
-    """What must not be shown: passwords of the target's description, and tokens as they are given out."""
+    """What must not be shown: passwords of the target's description, and tokens as they are given out. For
+    use by several threads."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._lock = threading.Lock()
 
     def add(self, secret: str) -> str:
         """Short ones are left alone, and words that anybody would try: to blot out every `a` or `admin` would
         blot out everything."""
         if len(secret) >= 4 and secret not in ORDINARY_WORDS:
-            self._known.add(secret)
+            with self._lock:
+                self._known.add(secret)
         return secret
 
     def redacted(self, text: str) -> str:
-        for secret in sorted(self._known, key=len, reverse=True):
+        with self._lock:
+            known = sorted(self._known, key=len, reverse=True)
+        for secret in known:
             text = text.replace(secret, "***")
         return text
 

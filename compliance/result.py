@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -46,7 +46,8 @@ class Violation:
 @dataclass(frozen=True)
 class AuditResult:
     """One audit of one target. controls: in the order of the profile. measurements: by name. first_seen: when
-    each violation that is still there was seen for the first time, as far as the history goes back."""
+    each violation that is still there was seen for the first time, as far as the history goes back. on_bad:
+    by measure, the positive control, where a check held."""
 
     framework: Framework
     profile: Profile
@@ -57,6 +58,7 @@ class AuditResult:
     controls: tuple[Judged, ...]
     measurements: Mapping[str, Measurement]
     first_seen: Mapping[tuple[str, str], date]
+    on_bad: Mapping[str, Measurement] = field(default_factory=dict)
 
     def is_compliant(self) -> bool:
         """Every control that applies is met: none is violated, being mended or not assessed."""

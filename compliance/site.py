@@ -5,8 +5,10 @@ Nothing that is noted holds a secret: passwords and tokens are blotted out as th
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +28,8 @@ class Unreachable(ChaosError):
 class Site:
     """One target during one measure. Nothing is kept between two requests but what is passed on.
 
-    clock: seconds, for waiting and for how long something took; now: the time of day.
+    clock: seconds, for waiting and for how long something took; now: the time of day. over: set when the
+    audit is given up, which ends what other threads are at.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class Site:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        over: threading.Event | None = None,
     ) -> None:
         self.target = target
         self.secrets = secrets
         self.clock, self.sleep, self.now = clock, sleep, now
         self._notes: list[str] = []
+        self.over = over or threading.Event()
         for account in (*target.accounts, *([target.canary] if target.canary else [])):
             secrets.add(account.password)
 
@@ -63,10 +68,13 @@ class Site:
         headers: Mapping[str, str] | None = None,
         url: str | None = None,
         noted: bool = True,
+        session: requests.Session | None = None,
     ) -> requests.Response:
         """One request over a connection of its own, redirects not followed. url: instead of the target's own.
-        noted: as evidence. Raises Unreachable."""
+        noted: as evidence. session: whose connection is used instead. Raises Unreachable."""
         assert self.target.http is not None
+        if self.over.is_set():
+            raise Unreachable("the audit was given up")
         http = self.target.http
         sent = dict(headers or {})
         if token is not None:
@@ -74,10 +82,8 @@ class Site:
         address = (url or http.url).rstrip("/") + path
         verify: bool | str = str(http.ca) if http.ca is not None else True
         try:
-            # A session of its own takes no proxy, no netrc and no cookies from the surroundings.
-            with requests.Session() as session:
-                session.trust_env = False
-                answer = session.request(
+            with nullcontext(session) if session is not None else new_session() as used:
+                answer = used.request(
                     method,
                     address,
                     json=json,
@@ -127,6 +133,13 @@ class Site:
         login = self.target.login
         found = at(json_of(answer), login.token) if login is not None else None
         return found if isinstance(found, str) else None
+
+
+def new_session() -> requests.Session:
+    """One that takes no proxy and no netrc from the surroundings."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def json_of(answer: requests.Response) -> Any:

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.base import Beside, Measure, SideEffect, Unsupported
 from compliance.site import Site, Unreachable
 from compliance.target import Backups, Target
 
-RESTORE_S = 300.0
+RESTORE_S, LOOK_S = 300.0, 0.2
 CLOCKS_APART_S = 60.0  # as far as another machine's clock may be ahead
 BEING_MADE_S = 60.0
 OTHERS = 0o004
@@ -34,6 +34,7 @@ class BackupThere(Measure):
     name = "backups"
     says = "whether there are backups"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "everything"
     needs = ("backups",)
     fields: ClassVar[Mapping[str, str]] = {"count": "files and folders that are not empty"}
 
@@ -51,6 +52,7 @@ class NewestBackup(Measure):
     name = "newest_backup"
     says = "how old the newest backup is, whether it is as it was made, and for whose eyes"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "everything"
     needs = ("backups",)
     fields: ClassVar[Mapping[str, str]] = {
         "age_s": "since it was made, as its file and the manifest say; the older counts",
@@ -96,6 +98,7 @@ class Restoring(Measure):
     name = "restore_test"
     says = "whether the newest backup can be restored, and what is found in it"
     side_effect: ClassVar[SideEffect] = "active"
+    beside: ClassVar[Beside] = "everything"
     needs = ("backups",)
     fields: ClassVar[Mapping[str, str]] = {
         "restored": "whether the command of backups.restore ended well, and said what it found",
@@ -204,7 +207,8 @@ def _fits(backup: Path, manifest: object, entry: Mapping[str, Any] | None, age_s
 
 
 def _ran(command: list[str], site: Site) -> tuple[int, str]:
-    """Its exit code and what it printed. Raises ChaosError where it does not end in time."""
+    """Its exit code and what it printed. Raises ChaosError where it does not end in time, or the audit is
+    given up."""
     try:
         running = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -212,10 +216,15 @@ def _ran(command: list[str], site: Site) -> tuple[int, str]:
         )  # fmt: skip
     except OSError as error:
         raise ChaosError(f"backups.restore cannot be started: {error}") from None
+    until_s, printed = site.clock() + RESTORE_S, None
     try:
-        printed, complaints = running.communicate(timeout=RESTORE_S)
-    except subprocess.TimeoutExpired:
-        raise ChaosError(f"backups.restore did not end within {RESTORE_S:g} s") from None
+        while printed is None:
+            with suppress(subprocess.TimeoutExpired):
+                printed, complaints = running.communicate(timeout=LOOK_S)
+            if printed is None and site.over.is_set():
+                raise ChaosError("the audit was given up")
+            if printed is None and site.clock() > until_s:
+                raise ChaosError(f"backups.restore did not end within {RESTORE_S:g} s")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)  # and what it has left running

@@ -73,6 +73,8 @@ def _serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
 class _Postgres(socketserver.StreamRequestHandler):
     """https://www.postgresql.org/docs/current/protocol-message-formats.html"""
 
+    disable_nagle_algorithm = True  # else each small message waits for the client to say that it has the last
+
     def handle(self) -> None:
         if not self._let_in():
             return

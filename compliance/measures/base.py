@@ -19,6 +19,11 @@ SideEffect = Literal["passive", "active", "disruptive"]
 """passive: reads. active: makes things a user makes, such as an order. disruptive: may keep users out, such
 as a lock-out: on the canary account only, and only when allowed."""
 
+Beside = Literal["everything", "controls", "nothing"]
+"""What may go on while a measure is taken. everything: it looks at what no other one changes, and changes
+nothing that another looks at, such as files. controls: positive controls, but no other measure. nothing: what
+it says would be disturbed even by those, as by all that takes time when it tells by time."""
+
 
 class Unsupported(ChaosError):
     """The target has not what the measure needs; the text says what."""
@@ -32,6 +37,7 @@ class Measure(ABC):
     side_effect: ClassVar[SideEffect]
     needs: ClassVar[tuple[str, ...]]
     fields: ClassVar[Mapping[str, str]]
+    beside: ClassVar[Beside] = "controls"
 
     @abstractmethod
     def take(self, site: Site) -> Mapping[str, Any]:

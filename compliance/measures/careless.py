@@ -72,7 +72,6 @@ class CarelessHandler(BadHandler):
             self._answer(404, {"error": f"no user {user}"})
         elif password not in self.passwords[user]:
             self.wrong.append(password)
-            hashlib.scrypt(password.encode(), salt=b"salt", n=2**14, r=8, p=1)  # work that tells
             self._answer(401, {"error": "wrong password"})
         else:
             # One that is asked to be short is over already, and will be taken all the same.
@@ -86,6 +85,16 @@ class CarelessHandler(BadHandler):
             return "canary"
         claims = token.split(".")[1]
         return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"])
+
+
+class TellsByTime(CarelessHandler):
+    """Looks for long at a wrong password of a user whom it has, and says at once that there is no other."""
+
+    def _log_in(self, given: dict[str, Any]) -> None:
+        password = given["password"]
+        if password not in self.passwords.get(given["user"], (password,)):
+            hashlib.scrypt(password.encode(), salt=b"salt", n=2**14, r=8, p=1)  # work that tells
+        super()._log_in(given)
 
 
 @contextmanager

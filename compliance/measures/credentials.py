@@ -14,8 +14,8 @@ import requests
 
 from chaos_locust.errors import ChaosError
 from compliance.guesses import DEFAULTS
-from compliance.measures.base import Measure, SideEffect
-from compliance.measures.careless import careless
+from compliance.measures.base import Beside, Measure, SideEffect
+from compliance.measures.careless import TellsByTime, careless
 from compliance.measures.guarded import let_in, some_or_unknown, token_of
 from compliance.site import Site
 from compliance.target import Account, Target
@@ -98,6 +98,7 @@ class UserEnumeration(Measure):
     name = "user_enumeration"
     says = "whether a failed log-in tells that there is such a user"
     side_effect: ClassVar[SideEffect] = "active"
+    beside: ClassVar[Beside] = "nothing"  # noise would hide what time tells
     needs = ("http", "login", "accounts")
     fields: ClassVar[Mapping[str, str]] = {
         "same_answer": "whether status and body are the same for a user there is and one there is not; none: "
@@ -126,7 +127,7 @@ class UserEnumeration(Measure):
         }
 
     def bad(self) -> AbstractContextManager[Target]:
-        return careless()
+        return careless(TellsByTime)
 
 
 def same(some: Sequence[str], others: Sequence[str]) -> bool | None:

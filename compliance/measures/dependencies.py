@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.base import Beside, Measure, SideEffect, Unsupported
 from compliance.measures.guarded import some_or_unknown
 from compliance.measures.osv import NotJudged, read_database
 from compliance.measures.packages import Package, canonical, read_requirements, read_sbom
@@ -41,6 +41,7 @@ class Pinned(Measure):
     name = "pinned_versions"
     says = "whether what is installed today is what is installed tomorrow"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "everything"
     needs = ("dependencies",)
     fields: ClassVar[Mapping[str, str]] = {
         "unpinned": "required packages that are bound neither to one version nor to a hash",
@@ -64,6 +65,7 @@ class Materials(Measure):
     name = "sbom"
     says = "whether the bill of materials has everything that is required, with versions"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "everything"
     needs = ("dependencies",)
     fields: ClassVar[Mapping[str, str]] = {
         "missing": "required packages that it does not have in that version; null: no requirements are named",
@@ -92,6 +94,7 @@ class Vulnerabilities(Measure):
     name = "known_vulnerabilities"
     says = "which required packages have known vulnerabilities, by a database in OSV's form"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "everything"
     needs = ("dependencies",)
     fields: ClassVar[Mapping[str, str]] = {
         "vulnerable": "packages with what is known of them; null: none, but not all could be judged",

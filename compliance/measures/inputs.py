@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import requests
 
-from compliance.measures.base import Measure, SideEffect
+from compliance.measures.base import Beside, Measure, SideEffect
 from compliance.measures.doors import Crashes, Door, doors, pushed
 from compliance.measures.errors import LEAKS, bad_shop
 from compliance.measures.inputs_bad import Devours, GivesFiles, Injectable
@@ -94,6 +94,7 @@ class Injection(Measure):
     name = "injection"
     says = "whether SQL or script in the input reaches a database or a browser"
     side_effect: ClassVar[SideEffect] = "active"
+    beside: ClassVar[Beside] = "nothing"  # noise would hide what time tells
     needs = ("http", "login")
     fields: ClassVar[Mapping[str, str]] = {
         "sql": "SQL in the input that is answered by an error of the database, by 5xx, or by a log-in",

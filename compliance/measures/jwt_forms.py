@@ -8,7 +8,11 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 NEVER_S = 100 * 365 * 86400
 
@@ -72,8 +76,15 @@ def _signed(head: Mapping[str, Any], payload: str, key: bytes) -> str:
 def _signed_rsa(head: Mapping[str, Any], payload: str) -> str:
     """By a key of ours that has the name of theirs (`kid`, if there is one)."""
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.asymmetric import padding
 
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     signed = f"{_part(head)}.{payload}"
-    return f"{signed}.{_text(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+    return f"{signed}.{_text(_rsa_key().sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+@cache
+def _rsa_key() -> RSAPrivateKey:
+    """One for all: to make one takes a tenth of a second."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)

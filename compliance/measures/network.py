@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import psutil
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.base import Beside, Measure, SideEffect, Unsupported
 from compliance.site import Site, Unreachable
 from compliance.target import Network, Target
 
@@ -43,6 +43,7 @@ class Ports(Measure):
     name = "open_ports"
     says = "which ports can be reached from where the audit runs, of well-known ones and those in use"
     side_effect: ClassVar[SideEffect] = "passive"
+    beside: ClassVar[Beside] = "nothing"  # bad targets of ours listen as well
     needs = ("network",)
     fields: ClassVar[Mapping[str, str]] = {
         "unexpected": "TCP ports that can be reached and are not in network.open, with what listens; on this "

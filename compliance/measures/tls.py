@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,7 @@ VERSIONS = {
     1.2: ssl.TLSVersion.TLSv1_2,
     1.3: ssl.TLSVersion.TLSv1_3,
 }
+_ONE_AT_A_TIME = threading.Lock()
 HELLO_BYTES = 512  # as much of an answer as holds the server's choice
 
 
@@ -116,8 +118,7 @@ def _agrees(site: Site, host: str, port: int, version: float) -> bool:
     """Whether a client that knows this version only can connect."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is asked for
+    with _old_versions():
         context.minimum_version = context.maximum_version = VERSIONS[version]
     context.set_ciphers("ALL:@SECLEVEL=0")
     with connect(host, port, site) as plain:
@@ -190,6 +191,15 @@ def _strength(key: Any) -> int:
 
 
 @contextmanager
+def _old_versions() -> Iterator[None]:
+    """Without the warning that they are old: that is why they are asked for. What is ignored is the whole
+    process's affair, and one thread's at a time."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+@contextmanager
 def _bad_site() -> Iterator[Target]:
     with tempfile.TemporaryDirectory() as folder, bad_service(BadHandler, _bad_tls(Path(folder))) as url:
         yield Target(name="bad", http=Http(url=url))
@@ -221,8 +231,7 @@ def _bad_tls(folder: Path) -> ssl.SSLContext:
     written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + certificate.public_bytes(pem)
     (folder / "pem").write_bytes(written)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _old_versions():
         context.minimum_version = ssl.TLSVersion.TLSv1
     context.set_ciphers("ALL:eNULL:aNULL:@SECLEVEL=0")
     context.load_cert_chain(folder / "pem")

@@ -19,7 +19,7 @@ from chaos_locust import __version__
 from chaos_locust.reports.text import plain
 from compliance.decisions import Decision
 from compliance.history import Difference
-from compliance.measurement import digest
+from compliance.measurement import Measurement, digest
 from compliance.outputs.report import TRAIL, Report
 from compliance.outputs.words import NO_CERTIFICATE, automated_methods, sentence_of, word_of
 from compliance.result import AuditResult, Violation
@@ -84,6 +84,16 @@ def result_to_json(result: AuditResult) -> dict[str, Any]:
         },
         "controls": [_control(each) for each in result.controls],
         "measurements": {name: each.to_json() for name, each in result.measurements.items()},
+        "positive_controls": {name: _positive_control(each) for name, each in result.on_bad.items()},
+    }
+
+
+def _positive_control(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "status": measurement.status,
+        "reason": plain(measurement.reason),
+        "taken_at": measurement.taken_at,
+        "took_s": measurement.took_s,
     }
 
 
