@@ -49,7 +49,7 @@ class Check:
 
     def told(self, value: Mapping[str, Any]) -> str:
         """The violation, with what was measured."""
-        return self.violation.format_map({name: _shown(each) for name, each in value.items()})
+        return self.violation.format_map({name: _shown(_listed(each)) for name, each in value.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +63,22 @@ class Binding:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a check on one measurement. text: the violation, or why it is not known; empty: it
-    held."""
+    held. was_tried: False: the target's description has nothing to look at, or it was not allowed."""
 
     check: Check
     answer: Answer
     text: str
     evidence: str
     """The measurement's sha256."""
+    was_tried: bool = True
 
 
 def judge(check: Check, measurement: Measurement, parameters: Mapping[str, Any]) -> Outcome:
     """Anything but a measurement that went well is not known, never a pass."""
     evidence = measurement.sha256
     if measurement.status != "ok":
-        return Outcome(check, "not_known", f"{measurement.status}: {measurement.reason}", evidence)
+        text = f"{measurement.status}: {measurement.reason}"
+        return Outcome(check, "not_known", text, evidence, measurement.status != "unsupported")
     missing = sorted(check.condition.parameters - set(parameters))
     if missing:
         return Outcome(check, "not_known", f"the profile has no parameter {', '.join(missing)}", evidence)
@@ -122,6 +124,10 @@ def bindings(framework: str) -> Mapping[str, tuple[Binding, ...]]:
             for control, coverage in check.controls.get(list_, {}).items():
                 found[control] = (*found.get(control, ()), Binding(check.id, coverage))
     return found
+
+
+def _listed(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _shown(value: Any, longest: int = 200) -> str:

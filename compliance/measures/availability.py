@@ -16,7 +16,7 @@ from chaos_locust.errors import ChaosError
 from chaos_locust.measure.binomial import CONFIDENCE, surely_above, tail
 from compliance.measures.bad import BadHandler, bad_service
 from compliance.measures.base import Measure, SideEffect
-from compliance.site import Site, Unreachable
+from compliance.site import Site, Unreachable, new_session
 from compliance.target import Availability, Http, Target
 
 MOST_SHOWN = 10
@@ -75,21 +75,22 @@ def _sampled(site: Site, part: Availability) -> tuple[Counter[str], float]:
     began_s = site.clock()
     seen: Counter[str] = Counter()
     reached, last = False, ""
-    while (number := seen.total()) < part.samples:
-        if (early_s := began_s + number * every_s - site.clock()) > 0:
-            site.sleep(early_s)
-        sent_s = site.clock()
-        try:
-            status = site.request("GET", part.path, noted=False).status_code
-        except Unreachable as error:
-            kind, last = BAD, str(error)
-        else:
-            kind = NONE if status == THROTTLED else BAD if status >= 400 else GOOD
-            reached, last = True, str(status)
-        due = int((site.clock() - sent_s) / every_s) if kind == BAD else 1
-        if kind == BAD and seen[BAD] < MOST_SHOWN:
-            site.note(f"{sent_s - began_s:.1f} s: {last}")
-        seen[kind] += max(1, min(due, part.samples - number))
+    with new_session() as session:
+        while (number := seen.total()) < part.samples:
+            if (early_s := began_s + number * every_s - site.clock()) > 0:
+                site.sleep(early_s)
+            sent_s = site.clock()
+            try:
+                status = site.request("GET", part.path, noted=False, session=session).status_code
+            except Unreachable as error:
+                kind, last = BAD, str(error)
+            else:
+                kind = NONE if status == THROTTLED else BAD if status >= 400 else GOOD
+                reached, last = True, str(status)
+            due = int((site.clock() - sent_s) / every_s) if kind == BAD else 1
+            if kind == BAD and seen[BAD] < MOST_SHOWN:
+                site.note(f"{sent_s - began_s:.1f} s: {last}")
+            seen[kind] += max(1, min(due, part.samples - number))
     if not reached:
         raise Unreachable(last)
     return seen, site.clock() - began_s

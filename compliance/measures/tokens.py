@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
-from compliance.measures.base import Measure, SideEffect
-from compliance.measures.careless import careless
+from chaos_locust.errors import ChaosError
+from compliance.measures.bad import unsigned_token
+from compliance.measures.base import Measure, SideEffect, Unsupported
+from compliance.measures.careless import CarelessHandler, careless
 from compliance.measures.guarded import guarded, let_in, some_or_unknown
-from compliance.measures.jwt_forms import forgeries
+from compliance.measures.jwt_forms import forgeries, jwt_parts
 from compliance.measures.routes import openapi, operations
 from compliance.site import Site
 from compliance.target import Target
@@ -96,6 +99,56 @@ class TokenInUrl(Measure):
         return careless()
 
 
+class OtherAudience(Measure):
+    name = "other_audience"
+    says = "whether a token that was given for another service is taken"
+    side_effect: ClassVar[SideEffect] = "active"
+    needs = ("http", "login", "accounts")
+    fields: ClassVar[Mapping[str, str]] = {
+        "taken": "whether it was; none: it cannot be told, because the target was busy or broke",
+        "audience": "what the token says that it is for",
+    }
+
+    def take(self, site: Site) -> Mapping[str, Any]:
+        login = site.target.login
+        assert login is not None
+        if login.elsewhere is None:
+            raise Unsupported("the target names no login.elsewhere, which gets a token for another service")
+        thing = guarded(site)
+        asked = login.model_copy(update={"body": {**(login.body or {}), **login.elsewhere}})
+        answer = site.send(asked, user=thing.account.user, password=thing.account.password)
+        token = site.token_in(answer)
+        if not answer.ok or token is None:
+            raise ChaosError(f"no token for another service was given: {answer.status_code}")
+        own, other = (_audience(each) for each in (thing.token, token))
+        if other is None or other == own:
+            raise Unsupported(f"the token for another service is for {other!r}, the usual one for {own!r}")
+        return {"taken": thing.answers(site, token), "audience": other}
+
+    @contextmanager
+    def bad(self) -> Iterator[Target]:
+        with careless(_ForAll) as target:
+            assert target.login is not None
+            login = target.login.model_copy(update={"elsewhere": {"audience": "elsewhere"}})
+            yield target.model_copy(update={"login": login})
+
+
+class _ForAll(CarelessHandler):
+    """Gives tokens for every service, and takes them all."""
+
+    def _log_in(self, given: dict[str, Any]) -> None:
+        claims = json.dumps({"sub": given["user"], "aud": given.get("audience", "here")})
+        head, _, _ = unsigned_token(given["user"]).split(".")
+        body = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
+        self._answer(200, {"access_token": f"{head}.{body}."})
+
+
+def _audience(token: str) -> Any:
+    """None: it does not say."""
+    parts = jwt_parts(token)
+    return None if parts is None else parts[1].get("aud")
+
+
 def secrets_in_queries(document: Mapping[str, Any]) -> list[str]:
     """Query parameters whose names are those of secrets, and API keys that are to be sent in the query."""
     found = {
@@ -109,4 +162,4 @@ def secrets_in_queries(document: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
-MEASURES = (ForgedTokens, HeaderTrust, TokenInUrl)
+MEASURES = (ForgedTokens, OtherAudience, HeaderTrust, TokenInUrl)

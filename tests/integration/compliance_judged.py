@@ -11,7 +11,7 @@ from compliance.measures.base import Measure
 from compliance.site import Site
 from compliance.target import Target
 
-PARAMETERS = {"log_retention_min_days": 365, "tls_min": 1.2}
+PARAMETERS = {"log_retention_min_days": 365, "tls_min": 1.2, "account_inactive_max_s": 35 * 86400}
 
 
 def site_of(target: Target) -> Site:

@@ -145,7 +145,7 @@ class SmallShop(BaseHTTPRequestHandler):
             case "POST", ["orders"]:
                 self.order(self.parsed(body, {"product": int, "note": str}, optional={"note"}))
             case "GET", ["orders", number] if number in self.state.orders:
-                self.need("order_read")
+                self.state.note(self.need("order_read"), "order_read", path, "ok")
                 self.answer(200, self.state.orders[number])
             case _:
                 raise Refused(404)
