@@ -29,8 +29,9 @@ def audit(
     allow_disruptive: bool = False,
 ) -> AuditResult:
     """Audits the target. framework: fisma, fedramp, soc2, hipaa or pcidss; profile: which of its parts apply,
-    such as `moderate`; None: its default, where it has one. target, decisions: files, or what is in them.
-    allow_disruptive: also measures that may lock the canary account out. Raises ChaosError."""
+    such as `moderate`; None: what the target's description says, else its default, where it has one. target,
+    decisions: files, or what is in them. allow_disruptive: also measures that may lock the canary account
+    out. Raises ChaosError."""
     import os
 
     from compliance.auditor import Auditor
@@ -43,13 +44,14 @@ def audit(
         target = load_target(Path(target), os.environ)
     if isinstance(decisions, str | Path):
         decisions = read_decisions(Path(decisions), lambda name: frozenset(load(name).controls))
-    return Auditor(target, allow_disruptive).audit(loaded, loaded.profile(profile), decisions)
+    applying = loaded.profile(profile or target.profiles.get(loaded.id))
+    return Auditor(target, allow_disruptive).audit(loaded, applying, decisions)
 
 
 @dataclass(frozen=True, slots=True)
 class ComplianceFramework:
-    """A framework, and which of its profiles applies; None: its default. fisma and fedramp have none: the
-    impact level and the class are the owner's to say."""
+    """A framework, and which of its profiles applies; None: what the target's description says, else its
+    default. fisma and fedramp have none: the impact level and the class are the owner's to say."""
 
     id: str
     profile: str | None = None

@@ -7,7 +7,7 @@ their controls it tells of, wholly or in part, and a profile's parameters say ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -35,8 +35,9 @@ LISTS: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Check:
     """violation: what is wrong where it fails; what was measured is added to it, and put where it has a
-    `{field}`. remediation: steps. severity: ours, the frameworks define none. team: who mends it. controls: by
-    list (see LISTS) and id."""
+    `{field}`. remediation: steps. severity: ours, the frameworks define none: high where it is about
+    encryption or access control, medium about audit logging or monitoring, low about documents and policies.
+    team: who mends it. controls: by list (see LISTS) and id. says: by framework, what is said before it."""
 
     id: str
     measure: str
@@ -46,6 +47,7 @@ class Check:
     severity: Severity
     team: str
     controls: Mapping[str, Mapping[str, Coverage]]
+    says: Mapping[str, str] = field(default_factory=dict)
 
     def told(self, value: Mapping[str, Any]) -> str:
         """The violation, with what was measured."""
@@ -111,6 +113,7 @@ def checks() -> Mapping[str, Check]:
                 each["severity"],
                 each["team"],
                 each["controls"],
+                each.get("says", {}),
             )
     return found
 

@@ -4,12 +4,12 @@ In this order, the first that applies:
     not_applicable  an exclusion that is good today
     in_progress     a check failed, and a plan that is good today says by when it is mended
     non_compliant   a check failed
-    not_assessed    a check is not known, or none is bound, or all that passed see only a part of what the
-    control
-                    asks for; and no attestation that is good today says the rest
+    not_assessed    a check was tried and is not known; or one could not be tried, or none is bound, or all
+                    that passed see only a part of what the control asks for, and no attestation that is good
+                    today says the rest
     compliant       otherwise
-So an attestation never outweighs a check that failed, and a decision that has expired counts for nothing but
-the reason that is given.
+So an attestation never outweighs a check that failed or went wrong, and a decision that has expired counts
+for nothing but the reason that is given.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def judged(
     whole = any(binding.coverage == "full" for binding in bound)
     if seen and not unknown and whole:
         return of("compliant")
-    if good("attestation") and not unknown:
+    if good("attestation") and not any(outcome.was_tried for outcome in unknown):
         return of("compliant")
     expired = [each for each in decisions if each.kind in ("attestation", "exclusion")]
     if unknown:

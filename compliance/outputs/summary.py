@@ -20,11 +20,10 @@ def render(reports: Sequence[tuple[Report, Path]], colour: bool = False) -> str:
     lines = []
     for report, folder in reports:
         result, word = report.result, word_of(report.result)
+        first, *more = _wrapped(f"{result.framework.title}, {result.profile.title}, of {result.target}")
         shown = f"{word:<{FIRST}}"
-        lines.append(
-            (f"\x1b[{ANSI[word]}m{shown}\x1b[0m" if colour else shown)
-            + plain(f"{result.framework.title}, {result.profile.title}, of {result.target}")
-        )
+        lines.append((f"\x1b[{ANSI[word]}m{shown}\x1b[0m" if colour else shown) + first.strip())
+        lines += more
         for text in (sentence_of(result), percentages_of(result), f"exit code {exit_of(report)}"):
             lines += _wrapped(text)
         lines += [line for reason in report.gated.reasons for line in _wrapped(f"- {reason}")]

@@ -16,6 +16,7 @@ from chaos_locust.faults.network import GradualLatency
 from chaos_locust.faults.registry import BUILT_IN, KINDS
 
 from .generate_faults import BEGIN, END, PAGE, renewed
+from .generate_schedules import FOLDER, schedules
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,16 @@ def test_the_catalogue_of_faults_is_not_stale() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert (text.count(BEGIN), text.count(END)) == (1, 1)
     assert renewed(text) == text, "run: python -m tests.docs.generate_faults"
+
+
+def test_the_schedules_of_audits_are_not_stale() -> None:
+    there = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.iterdir()}
+    assert there == schedules(), "run: python -m tests.docs.generate_schedules"
+    entries = [there[f"compliance-{each}.cron"].splitlines()[-1] for each in ("weekly", "monthly")]
+    assert [entry[:9] for entry in entries] == ["0 2 * * 0", "0 2 1 * *"]
+    assert "--framework fedramp --profile class-c" in entries[0]
+    assert "--email compliance@example.org" in entries[0]
+    assert "--all-frameworks" in entries[1]
 
 
 def test_every_kind_and_every_key_is_on_the_page() -> None:

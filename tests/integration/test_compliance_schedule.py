@@ -37,6 +37,17 @@ def test_all_forms_are_written(tmp_path: Path) -> None:
     assert "--framework pcidss --profile all --target target.yaml" in entry
 
 
+def test_of_all_frameworks_the_target_names_the_profiles(tmp_path: Path) -> None:
+    done = called(
+        tmp_path, "schedule", "--all-frameworks", "--target", "target.yaml", "--when", "0 2 1 * *",
+        "--form", "cron",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    entry = (tmp_path / "schedule/compliance-all.cron").read_text().splitlines()[-1]
+    assert entry.startswith("0 2 1 * * cd ")
+    assert "compliance audit --all-frameworks --target target.yaml --output results" in entry
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -45,6 +56,12 @@ def test_all_forms_are_written(tmp_path: Path) -> None:
         ((*SCHEDULE, "--when", "@daily"), "image: Kubernetes needs one"),
         ((*SCHEDULE, "--when", "@daily", "--form", "cron", "--email", "a@b.org"), "smtp"),
         (("schedule", "--framework", "fisma", "--target", "t.yaml", "--when", "@daily"), "--profile"),
+        ((*SCHEDULE, "--all-frameworks", "--when", "@daily"), "and not both"),
+        (("schedule", "--target", "t.yaml", "--when", "@daily"), "--framework and --all-frameworks"),
+        (
+            ("schedule", "--all-frameworks", "--profile", "low", "--target", "t.yaml", "--when", "@daily"),
+            "--profile goes with --framework",
+        ),
         (("schedule", "--framework", "iso", "--target", "t.yaml", "--when", "@daily"), "iso"),
         (("audit", "--framework", "soc2", "--email", "a@b.org"), "--smtp"),
         (("audit", "--framework", "soc2", "--email", "a@b.org", "--smtp", "smtps://a@b"), PASSWORD),

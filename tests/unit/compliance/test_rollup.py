@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.catalogue import Control
-from compliance.checks import Answer, Binding, Coverage
+from compliance.checks import Answer, Binding, Coverage, judge
 from compliance.decisions import Decision, Kind
+from compliance.measurement import MeasurementStatus
 from compliance.rollup import Judged, judged
 
-from .audits import TODAY, Bound, decision, outcome
+from .audits import TODAY, Bound, check, decision, measurement, outcome
 
 CONTROL = Control("AC-2", "Account Management", "AC")
 ANSWERS: tuple[Answer, ...] = ("held", "failed", "not_known")
@@ -105,6 +107,29 @@ def test_only_a_violation_is_waived(bound: Bound, about: list[Decision]) -> None
 def test_the_first_that_applies(bound: Bound, about: tuple[Kind, ...], state: str, reason: str) -> None:
     one = rolled(bound, *(decision(kind, "AC-2") for kind in about))
     assert (one.state, one.reason) == (state, reason)
+
+
+def test_an_attestation_says_what_could_not_be_tried_and_nothing_about_what_went_wrong() -> None:
+    """A system without a cluster is not kept from it by the checks of clusters."""
+    bindings = [Binding(name, "partial") for name in ("seen", "elsewhere")]
+    outcomes = {"seen": outcome("seen", "held"), "elsewhere": outcome("elsewhere", "not_known")}
+    untried = {**outcomes, "elsewhere": replace(outcomes["elsewhere"], was_tried=False)}
+    attested = [decision("attestation", "AC-2")]
+    for answers, about, state in (
+        (untried, attested, "compliant"),
+        (untried, [], "not_assessed"),
+        (outcomes, attested, "not_assessed"),
+        ({**untried, "seen": outcome("seen", "failed")}, attested, "non_compliant"),
+    ):
+        assert judged(CONTROL, bindings, answers, about, TODAY).state == state
+
+
+@pytest.mark.parametrize(
+    ("status", "tried"), [("unsupported", False), ("unreachable", True), ("error", True)]
+)
+def test_what_is_not_in_the_description_was_not_tried(status: MeasurementStatus, tried: bool) -> None:
+    one = judge(check("accounts"), measurement("measure_accounts", status), {})
+    assert (one.answer, one.was_tried) == ("not_known", tried)
 
 
 @pytest.mark.parametrize("kind", ["attestation", "exclusion"])

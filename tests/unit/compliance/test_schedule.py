@@ -148,6 +148,14 @@ def test_the_same_command_and_time_in_every_form() -> None:
     assert workflow_step(files)["env"] == {PASSWORD: f"${{{{ secrets.{PASSWORD} }}}}"}
 
 
+def test_without_a_framework_it_is_all_of_them() -> None:
+    files = written(replace(PLAIN, framework=None, profile=None))
+    words = shlex.split(workflow_step(files)["run"])
+    assert words[1:4] == ["compliance", "audit", "--all-frameworks"]
+    assert not {"--framework", "--profile"} & set(words)
+    assert container(files)["command"][1:4] == ["compliance", "audit", "--all-frameworks"]
+
+
 def from_cron(entry: str) -> str:
     """What cron hands to the shell: up to a bare %, without the backslash of the others."""
     command = entry.split(" ", 5)[5]
