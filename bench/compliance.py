@@ -1,7 +1,8 @@
 """Does each planted lapse of the demo shop turn its controls, and does the healthy shop keep them all?
 
 `python -m bench.compliance`: audits the healthy shop, then one with each lapse, by all five frameworks, and
-prints which controls turned. `audit-gap-under-load` and `fails-open` show only under load and faults: those
+prints which controls turned. Each time it says how long that took, and how long all that was measured would
+have taken one after the other. `audit-gap-under-load` and `fails-open` show only under load and faults: those
 are runs of `locustfiles/plans/compliance-*.yaml`.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ PROFILES = {"fisma": "high", "fedramp": "class-d"}
 """The strictest, where its owner has to say which applies."""
 
 UNDER_LOAD = ("audit-gap-under-load", "fails-open")
-SHOWN = 6
+SHOWN, LONGEST = 6, 10
 
 
 def audited(lapse: str | None) -> Mapping[str, AuditResult]:
@@ -42,6 +43,15 @@ def audited(lapse: str | None) -> Mapping[str, AuditResult]:
             framework = load(name)
             found[name] = auditor.audit(framework, framework.profile(PROFILES.get(name)))
         return found
+
+
+def times(results: Iterable[AuditResult]) -> dict[str, float]:
+    """Seconds by what was done, the longest first: measures, and positive controls as `NAME on bad`."""
+    found: dict[str, float] = {}
+    for result in results:
+        found |= {name: each.took_s for name, each in result.measurements.items()}
+        found |= {f"{name} on bad": each.took_s for name, each in result.on_bad.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def turned(result: AuditResult) -> list[str]:
@@ -63,8 +73,16 @@ def main(only: Annotated[list[str] | None, typer.Option(help="A lapse; may be re
         cells = [cell(turned(result)) for result in results.values()]
         missed |= bool(failed) == (lapse is None)
         table.add_row(lapse or "none", "\n".join(failed) or "-", *cells)
-        print(f"{lapse or 'none'}: {', '.join(failed) or 'nothing'}", file=sys.stderr)
+        took = times(results.values())
+        took_s, alone_s = sum(each.took_s for each in results.values()), sum(took.values())
+        print(
+            f"{lapse or 'none'}: {', '.join(failed) or 'nothing'}; {took_s:.1f} s, one after the other "
+            f"{alone_s:.1f} s: {took_s / alone_s:.0%}",
+            file=sys.stderr,
+        )
         if lapse is None:
+            for name, each_s in list(took.items())[:LONGEST]:
+                print(f"  {each_s:.2f} s {name}", file=sys.stderr)
             unknown = {
                 f"{outcome.check.id}: {outcome.text}"
                 for result in results.values()
