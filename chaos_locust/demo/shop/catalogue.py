@@ -29,7 +29,8 @@ from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.database import Database
 from chaos_locust.demo.shop.errors import ShopError
 
-CALL_S = 0.05
+CALL_S = 0.05  # for each answer of the cache
+ANSWERS = 2  # of a command on a new connection: it has to log in first
 TTL_S = 2
 STALE_TTL_S = 60  # with the defects `stale-cache` and `leftovers-after-erasure`
 STORE_TTL_S = 3600  # with the defect `cache-as-store`
@@ -148,7 +149,7 @@ class Cache:
         if not self._required and not self.breaker.allows():
             return None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s and ANSWERS * self._timeout_s):
                 result = await command()
         except (RedisError, OSError, TimeoutError) as error:
             self.breaker.failed()
