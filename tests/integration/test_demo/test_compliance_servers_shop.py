@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,13 @@ def with_packages(target: Target, **change: Path) -> Target:
     return target.model_copy(update={"dependencies": target.dependencies.model_copy(update=change)})
 
 
+def violated(target: Target) -> set[str]:
+    """Of PCI DSS, as far as packages tell."""
+    alone = Target(name="packages", dependencies=target.dependencies)
+    framework = load("pcidss")
+    return {each.control_id for each in Auditor(alone).audit(framework, framework.profile()).violations}
+
+
 def test_the_healthy_shop_holds_all_that_can_be_measured(target: Target) -> None:
     found = {name: Auditor(target).measure(name) for name in ours()}
     unknown = {name: each.reason for name, each in found.items() if each.status != "ok"}
@@ -116,6 +124,15 @@ def test_what_the_shop_runs_with_is_judged_by_what_is_known(target: Target, tmp_
     found = Auditor(changed).measure("known_vulnerabilities")
     assert found.value["vulnerable"] == ["PyJWT 2.3.0: PYSEC-2022-202 = CVE-2022-29217 = GHSA-ffqj-6fqr-9h24"]
     assert answers(found)["no-known-vulnerabilities"] == "failed"
+    advisories = json.loads(ADVISORIES.read_text())
+    advisories[1]["modified"] = datetime.now(UTC).isoformat()  # as if they had been fetched today
+    (tmp_path / "osv.json").write_text(json.dumps(advisories))
+    assert violated(with_packages(target, vulnerabilities=tmp_path / "osv.json")) == set()
+    assert violated(with_packages(changed, vulnerabilities=tmp_path / "osv.json")) == {
+        "6.3.1",
+        "6.3.3",
+        "11.3.1",
+    }
 
 
 def test_the_list_of_packages_is_of_what_the_shop_has_loaded(shop: Any, target: Target) -> None:
