@@ -138,6 +138,7 @@ class AuditResult:
             if outcome.answer != "failed":
                 continue
             check, control = outcome.check, judged.control
+            said = check.says.get(self.framework.id)
             seen = self.first_seen.get((control.id, check.id), self.today)
             until = min(
                 (each.item.expires_on for each in plans),
@@ -147,7 +148,7 @@ class AuditResult:
                 Violation(
                     control.id,
                     control.title,
-                    outcome.text,
+                    f"{said} {outcome.text}" if said else outcome.text,
                     check.remediation,
                     check.severity,
                     until,

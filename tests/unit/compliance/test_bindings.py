@@ -21,6 +21,8 @@ def test_a_check_is_about_what_is_measured(name: str) -> None:
     assert {name for _, name, *_ in Formatter().parse(check.violation) if name is not None} <= set(
         measures()[check.measure].fields
     )
+    assert set(check.says) <= set(FRAMEWORKS)
+    assert all(text.endswith(".") for text in check.says.values())
     assert check.remediation
     assert all(step.endswith(".") for step in check.remediation)
     assert check.team
