@@ -58,7 +58,7 @@ def _as_root(one: Workload) -> Iterator[str]:
 
 def _may_escalate(one: Workload) -> Iterator[str]:
     for name, container in one.containers():
-        if not one.is_windows and _context(container).get("allowPrivilegeEscalation", True):
+        if not one.is_windows and _context(container).get("allowPrivilegeEscalation") is not False:
             yield name
 
 
@@ -186,7 +186,7 @@ class DefaultToken(Measure):
             if mounts is None:
                 try:
                     account = cluster.get(f"{cluster.here}/serviceaccounts/default")
-                    mounts = account.get("automountServiceAccountToken", True)
+                    mounts = account.get("automountServiceAccountToken") is not False
                 except Unsupported as error:
                     unread.append(str(error))
             if mounts:
