@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from chaos_locust.demo.passwords import matches, sealed, weakness
 from chaos_locust.demo.settings import Ports, Settings
 
 HALF_AN_HOUR_S = 30 * 60
+MONTH_S = 30 * 86400
 CANARY = "sings-in-the-mine-1911"
 
 
@@ -102,6 +104,53 @@ def test_an_unlocked_account_has_all_its_attempts_again(settings, clock):
     assert accounts.unlock("canary")
     assert guess(accounts, LOCK_AFTER) == ["wrong"] * (LOCK_AFTER - 1) + ["locks"]
     assert not accounts.unlock("nobody")
+
+
+def test_an_account_that_is_not_used_for_a_month_gets_no_log_in_until_it_is_unlocked(settings, clock):
+    accounts = Accounts(settings, clock)
+    clock.now_s += MONTH_S
+    assert accounts.attempt("alice", "wonderland") == "right"
+    clock.now_s += 1
+    assert accounts.attempt("bob", "builder") == "wrong"
+    accounts = Accounts(settings, clock)
+    assert accounts.attempt("bob", "builder") == "wrong"
+    assert accounts.attempt("alice", "wonderland") == "right"
+    enabled = {each["user"]: each["enabled"] for each in accounts.all()}
+    assert (enabled["alice"], enabled["bob"]) == (True, False)
+    assert accounts.unlock("bob")
+    assert accounts.attempt("bob", "builder") == "right"
+
+
+@pytest.mark.parametrize(("lapse", "attempt"), [(None, "wrong"), ("stale-account", "right")])
+def test_who_left_half_a_year_ago_gets_no_log_in(settings, clock, lapse, attempt):
+    accounts = Accounts(replace(settings, defect=lapse), clock)
+    assert accounts.one("olga")["enabled"] == (attempt == "right")
+    assert accounts.attempt("olga", "left-in-the-spring-1998") == attempt
+
+
+def test_accounts_tell_when_they_were_used_last_also_after_a_restart(settings, clock):
+    accounts = Accounts(settings, clock)
+    assert accounts.one("alice")["last_login"] is None
+    clock.now_s += 60
+    accounts.attempt("alice", "wonderland")
+    for again in (accounts, Accounts(settings, clock)):
+        assert again.one("alice")["made_at"] == "1970-01-12T13:46:40+00:00"
+        assert again.one("alice")["last_login"] == "1970-01-12T13:47:40+00:00"
+    assert accounts.one("nobody") is None
+
+
+def test_an_account_is_made_with_a_good_password_and_removed_with_all_that_is_known_of_it(settings, clock):
+    accounts = Accounts(settings, clock)
+    assert "letters and digits" in str(accounts.make("eve", "no-digit-in-here", "customer"))
+    assert accounts.one("eve") is None
+    assert accounts.make("eve", "climbs-the-tree-1967", "customer") is None
+    accounts.attempt("eve", "wrong")
+    assert accounts.attempt("eve", "climbs-the-tree-1967") == "right"
+    accounts.attempt("eve", "wrong")
+    accounts.remove("eve")
+    assert Accounts(settings, clock).attempt("eve", "climbs-the-tree-1967") == "unknown"
+    assert '"eve"' not in (settings.state / "identity-accounts.json").read_text()
+    accounts.remove("eve")
 
 
 @pytest.mark.parametrize(

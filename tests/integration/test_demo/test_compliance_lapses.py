@@ -236,6 +236,53 @@ def open_cache(shop, until) -> bool:
             return False
 
 
+def stale_account(shop, until) -> bool:
+    listed = shop.http.get("/users", headers=shop.login("ada")).raise_for_status().json()["accounts"]
+    (olga,) = [each for each in listed if each["user"] == "olga"]
+    got_in = login(shop, "olga", "left-in-the-spring-1998").status_code == 200
+    assert olga["enabled"] == got_in
+    return got_in
+
+
+def wrong_total(shop, until) -> bool:
+    order = shop.order(product_id=7).raise_for_status().json()
+    assert order["amount_cents"] == 675
+    stored = shop.sql(f"SELECT amount_cents FROM orders WHERE id = '{order['id']}'")
+    assert stored in (675, 700)
+    return bool(stored == 700)
+
+
+def reads_unlogged(shop, until) -> bool:
+    number = shop.order().raise_for_status().json()["id"]
+    shop.read_order(number).raise_for_status()
+    shop.http.get("/audit", headers=shop.login("audrey")).raise_for_status()  # all that was noted is there
+    query = "SELECT count(*) FROM audit_log WHERE user_name = 'alice' AND action = 'order_read'"
+    return bool(shop.sql(f"{query} AND object = '/orders/{number}'") == 0)
+
+
+def leftovers(shop, until) -> bool:
+    name = f"eve-{secrets.token_hex(4)}"
+    new = {"user": name, "password": "climbs-the-tree-1967"}
+    shop.http.post("/users", json=new, headers=shop.login("ada")).raise_for_status()
+    headers = bearer(login(shop, **new))
+    shop.http.post("/orders", json=BASKET, headers=headers).raise_for_status()
+
+    def is_cached() -> bool:
+        shop.http.get("/me", headers=headers).raise_for_status()
+        return bool(cached())
+
+    def cached() -> list[Any]:
+        with shop.cache() as cache:
+            return list(cache.scan_iter(f"*{name}*"))
+
+    assert until(is_cached)
+    assert shop.http.delete("/me", headers=headers).status_code == 204
+    assert login(shop, **new).status_code == 401
+    rows = shop.sql(f"SELECT count(*) FROM orders WHERE user_name = '{name}'")
+    assert (rows > 0) == bool(cached())
+    return bool(rows)
+
+
 CASES: dict[str, Callable[..., bool]] = {
     "no-lockout": no_lockout,
     "weak-tls": weak_tls,
@@ -259,6 +306,10 @@ CASES: dict[str, Callable[..., bool]] = {
     "no-backups": no_backups,
     "trusting-database": trusting_database,
     "open-cache": open_cache,
+    "stale-account": stale_account,
+    "wrong-total": wrong_total,
+    "reads-unlogged": reads_unlogged,
+    "leftovers-after-erasure": leftovers,
 }
 # Nothing that could be planted later.
 AT_THE_START = ("log-deletable", "no-backups", "trusting-database", "open-cache")
