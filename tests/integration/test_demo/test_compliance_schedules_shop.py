@@ -81,6 +81,7 @@ def test_the_weekly_audit_by_fedramp_makes_a_report_and_sends_it(
     assert [each.get_filename() for each in message.iter_attachments()] == ["report.html"]
 
 
+@pytest.mark.long
 def test_the_monthly_audit_makes_a_report_by_every_framework(shop: Any, folder: Path, program: Path) -> None:
     done = ran(entry("compliance-monthly.cron", folder, program), folder, program)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,6 +130,7 @@ def job(repository: Path, program: Path, shop: Any, tmp_path: Path) -> int:
     return done.returncode
 
 
+@pytest.mark.long
 def test_a_job_is_red_after_a_commit_that_weakens_a_control(
     shop: Any, repository: Path, program: Path, tmp_path: Path
 ) -> None:

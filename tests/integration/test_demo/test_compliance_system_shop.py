@@ -34,7 +34,7 @@ def decisions(tmp_path: Path) -> Path:
     return file
 
 
-def tested(shop: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+def outcome_of(shop: Any, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     command += ["--pyargs", "compliance.test_system_compliance"]
     target = {"COMPLIANCE_TARGET": shop.ready["env"]["SHOP_TARGET"], "COMPLIANCE_FRAMEWORK": "soc2"}
@@ -45,11 +45,11 @@ def tested(shop: Any, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_passes_on_the_hardened_shop_and_fails_on_a_weak_one(shop: Any, decisions: Path) -> None:
-    hardened = tested(shop, COMPLIANCE_DECISIONS=str(decisions))
+    hardened = outcome_of(shop, COMPLIANCE_DECISIONS=str(decisions))
     assert hardened.returncode == 0, hardened.stdout
     assert "1 passed" in hardened.stdout
     shop.plant("idor")
-    weak = tested(shop, COMPLIANCE_DECISIONS=str(decisions))
+    weak = outcome_of(shop, COMPLIANCE_DECISIONS=str(decisions))
     assert weak.returncode == 1
     assert "non_compliant_controls == 0" in weak.stdout
     assert "CC6.3" in weak.stdout, "what is to be done is told"
@@ -57,7 +57,7 @@ def test_it_passes_on_the_hardened_shop_and_fails_on_a_weak_one(shop: Any, decis
 
 def test_without_attestations_what_cannot_be_measured_is_not_compliant(shop: Any) -> None:
     shop.plant(None)
-    done = tested(shop)
+    done = outcome_of(shop)
     assert done.returncode == 1
     assert "CC1.1 not_assessed: nothing that can be measured tells of it" in done.stdout
 
