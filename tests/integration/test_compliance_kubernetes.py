@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -290,7 +291,8 @@ GROUP = "rbac.authorization.k8s.io"
         (None, {"kind": "ServiceAccount", "name": "default"}, {"admin-workloads"}),
         (None, {"kind": "User", "name": "intern", "apiGroup": GROUP}, {"admins"}),
         (None, {"kind": "User", "name": "nobody", "apiGroup": GROUP}, set()),
-        ({"resources": ["pods"], "verbs": ["*"]}, {"kind": "ServiceAccount", "name": "default"}, {"wildcards"}),
+        ({"resources": ["pods"], "verbs": ["*"]}, {"kind": "ServiceAccount", "name": "default"},
+         {"wildcards"}),
         ({"resources": ["*"], "verbs": ["get"]}, {"kind": "User", "name": "x", "apiGroup": GROUP},
          {"wildcards"}),
         ({"resources": ["pods"], "verbs": ["get"]}, {"kind": "ServiceAccount", "name": "default"}, set()),
@@ -345,6 +347,24 @@ def test_what_may_not_be_read_is_no_pass(strict: Cluster, reader: Path) -> None:
     assert "failed" not in answers.values(), answers
     found = Auditor(strict.target(kubeconfig=reader)).measure("kubernetes_rbac")
     assert (found.status, "may not be read" in found.reason) == ("unsupported", True)
+
+
+def test_in_a_pod_its_service_account_is_used(
+    strict: Cluster, reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict.pod(container={"image": "localhost/app:latest"})
+    known = strict.api.client.configuration
+    token = tmp_path / "token"
+    token.write_text(yaml.safe_load(reader.read_text())["users"][0]["user"]["token"])
+    url = urlsplit(known.host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(url.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(url.port))
+    monkeypatch.setattr(config.incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(config.incluster_config, "SERVICE_CERT_FILENAME", known.ssl_ca_cert)
+    monkeypatch.setattr(config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "absent"))
+    found = Auditor(strict.target(kubeconfig=None)).measure("kubernetes_images")
+    assert found.value == {"latest": ["Pod/shop app: localhost/app:latest"]}
+    assert token.read_text() not in str(found)
 
 
 def test_what_may_be_read_and_is_wrong_is_said(strict: Cluster, reader: Path) -> None:
