@@ -44,7 +44,7 @@ def audit(
         target = load_target(Path(target), os.environ)
     if isinstance(decisions, str | Path):
         decisions = read_decisions(Path(decisions), lambda name: frozenset(load(name).controls))
-    applying = loaded.profile(profile or target.profiles.get(loaded.id))
+    applying = loaded.profile(profile or target.profile(loaded.id))
     return Auditor(target, allow_disruptive).audit(loaded, applying, decisions)
 
 

@@ -235,6 +235,10 @@ class Target(Data):
     documents: Annotated[Documents | None, nested_in(Documents)] = None
     continuous_monitoring: Annotated[ContinuousMonitoring | None, nested_in(ContinuousMonitoring)] = None
 
+    def profile(self, framework: str) -> str | None:
+        """Which of its profiles applies; None: nothing is said."""
+        return next((profile for name, profile in self.profiles.items() if name == framework), None)
+
     def account(self, role: str) -> Account | None:
         """The first of that role."""
         return next((each for each in self.accounts if each.role == role), None)

@@ -161,7 +161,7 @@ def _gate(any_violation: bool, severity: str | None, new: bool, min_assessed: st
 
 
 def _profile(framework: Framework, profile: str | None, target: Target) -> str | None:
-    profile = profile or target.profiles.get(framework.id)
+    profile = profile or target.profile(framework.id)
     if profile is not None or framework.default_profile is not None:
         return profile
     why = "the impact level of the system by FIPS 199" if framework.id == "fisma" else "what applies"

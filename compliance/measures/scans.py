@@ -27,7 +27,7 @@ from compliance.target import Target
 from compliance.target_documents import Documents, MalwareScan, Scan
 
 _LONG_AGO = date(2000, 1, 1)
-_CLAMSCAN = re.compile(r"^End Date: +(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)\s*$", re.M)
+_CLAMSCAN = re.compile(r"^End Date: +(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)\s*$", re.M)
 
 
 class Malware(Measure):
@@ -114,15 +114,17 @@ class PenetrationTest(_Report):
 def said_in(content: bytes) -> datetime | None:
     """When a report says that it was made, the oldest of its runs; None: not in a form that is known."""
     text = text_of(content) or ""
-    found = [datetime(*map(int, each)).astimezone() for each in _CLAMSCAN.findall(text)[-1:]]
+    if logged := _CLAMSCAN.findall(text):
+        year, month, day, clock = logged[-1]
+        return _moment(f"{year}-{month}-{day}T{clock}", local=True)
     try:
         document = json.loads(text)
     except ValueError:
-        return min(found, default=None)
+        return None
     said = [at(document, "CreatedAt"), at(document, "descriptor.timestamp")]
     for run in _list(at(document, "runs")):
         said += [at(each, "endTimeUtc") for each in _list(at(run, "invocations"))]
-    found += [moment for each in said if (moment := _moment(each)) is not None]
+    found = [moment for each in said if (moment := _moment(each)) is not None]
     return min(found, default=None)
 
 
@@ -154,13 +156,15 @@ def _list(found: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _moment(text: Any) -> datetime | None:
-    """Without an offset it is one of UTC."""
+def _moment(text: Any, local: bool = False) -> datetime | None:
+    """Without an offset it is one of UTC, or of this machine."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None and not local:
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone()
 
 
 MEASURES = (Malware, VulnerabilityScan, PenetrationTest)
