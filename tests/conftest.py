@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -33,18 +32,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    entries = tomllib.loads(SKIPS.read_text(encoding="utf-8"))["long"]
+    listed = tomllib.loads(SKIPS.read_text(encoding="utf-8"))["long"]
     for item in items:
-        if any(is_long(item.nodeid, entry) for entry in entries):
+        if matches(item.nodeid, listed["tests"]) and not matches(item.nodeid, listed["but"]):
             item.add_marker("long")
         if config.getoption("--quick") and item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason=LONG))
 
 
-def is_long(test: str, entry: Mapping[str, Any]) -> bool:
-    """By a [[long]] entry: `test`, a pattern for its id; `but`, patterns for those that are not."""
-    excepted = any(fnmatchcase(test, but) for but in entry.get("but", ()))
-    return fnmatchcase(test, entry["test"]) and not excepted
+def matches(test: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(test, pattern) for pattern in patterns)
 
 
 @pytest.fixture
