@@ -24,6 +24,7 @@ BUILT_IN = {
     "containers": "chaos_locust.backends.containers:ContainersBackend",
     "postgres": "chaos_locust.backends.postgres:PostgresBackend",
     "redis": "chaos_locust.backends.redis:RedisBackend",
+    "kubernetes": "chaos_locust.backends.kubernetes:KubernetesBackend",
 }
 
 
