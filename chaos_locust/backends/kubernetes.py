@@ -280,7 +280,7 @@ def _is_there(cluster: Kubernetes, kind: str, namespace: str, name: str) -> bool
 
 def _changed(cluster: Kubernetes, kind: str, where: dict[str, str]) -> list[Undo]:
     found = []
-    for each in cluster.list(KINDS[kind], selector=MARK):
+    for each in cluster.all_of(KINDS[kind], selector=MARK):
         about, one = each["metadata"], noted(each)
         if one is not None and one["uid"] == about["uid"]:
             found.append(_scanned(about, f"{kind} {about['name']}", where) | {"changes": [one]})
@@ -292,7 +292,7 @@ def _made(cluster: Kubernetes, kind: str, where: dict[str, str]) -> list[Undo]:
     return [
         _scanned(each["metadata"], f"{kind} {each['metadata']['name']}", where)
         | {"made": [[kind, each["metadata"]["name"]]]}
-        for each in cluster.list(_MADE[kind], selector=MARK)
+        for each in cluster.all_of(_MADE[kind], selector=MARK)
         if "deletionTimestamp" not in each["metadata"]
     ]
 

@@ -62,12 +62,13 @@ class Kubernetes:
 
     def __init__(self, cluster: Cluster) -> None:
         try:
-            from kubernetes import client, config
+            from kubernetes import client
+            from kubernetes import config as reading
         except ImportError:
             raise BackendError(
                 "faults in Kubernetes need the package kubernetes: pip install 'chaos-locust[kubernetes]'"
             ) from None
-        self._cluster = cluster
+        config: Any = reading  # has no types
         self._settings = client.Configuration()
         try:
             if cluster.kubeconfig or os.environ.get("KUBECONFIG") or not _inside():
@@ -86,7 +87,7 @@ class Kubernetes:
     def get(self, kind: Kind, namespace: str | None, name: str) -> Json:
         return self.ask("GET", kind.path(namespace, name))
 
-    def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> list[Json]:
+    def all_of(self, kind: Kind, namespace: str | None = None, selector: str = "") -> list[Json]:
         """All pages of it."""
         query, found = [("limit", str(PAGE)), ("labelSelector", selector)], list[Json]()
         token = ""
@@ -159,7 +160,7 @@ class Kubernetes:
         from kubernetes import client, stream
         from kubernetes.client.exceptions import ApiException
 
-        own = client.ApiClient(self._settings)
+        own: Any = client.ApiClient(self._settings)
         try:
             opened = stream.stream(
                 client.CoreV1Api(own).connect_get_namespaced_pod_exec, pod, namespace, container=container,
@@ -168,8 +169,8 @@ class Kubernetes:
             )  # fmt: skip
             try:
                 opened.run_forever(timeout=ANSWER_S[1])
-                text = opened.read_all()
                 ended = None if opened.is_open() else _exit_code(opened)
+                text = opened.read_all()  # which forgets the code
             finally:
                 opened.close()
         except (ApiException, OSError, ValueError) as error:
@@ -198,16 +199,12 @@ class Kubernetes:
                 method, path, query_params=given, header_params=headers, body=body,
                 auth_settings=["BearerToken"],
             )  # fmt: skip
-            answer = self._client.call_api(*asked, _request_timeout=ANSWER_S)
+            answer: Any = self._client.call_api(*asked, _request_timeout=ANSWER_S)
             data: bytes = answer.read()
         except (HTTPError, OSError) as error:
-            raise BackendError(
-                f"the Kubernetes API at {self.where} does not answer: {_why(error)}"
-            ) from None
+            raise BackendError(f"the Kubernetes API at {self.where} does not answer: {_why(error)}") from None
         if not 200 <= answer.status < 300:
-            raise Refused(
-                answer.status, f"Kubernetes refuses {method} {path}: {_told(answer.status, data)}"
-            )
+            raise Refused(answer.status, f"Kubernetes refuses {method} {path}: {_told(answer.status, data)}")
         return data
 
 
@@ -228,10 +225,10 @@ def _told(status: int, data: bytes) -> str:
 
 
 def _exit_code(opened: Any) -> int | None:
-    """`.returncode` of the client raises ValueError where the node's answer has no code."""
+    """`.returncode` of the client fails where the node's answer has no code, or none came."""
     try:
         code = opened.returncode
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return None if code is None else int(code)
 

@@ -25,7 +25,7 @@ from chaos_locust.faults.kubernetes import (
 )
 
 _BACKGROUND_BYTES_PER_S = 2_000.0  # the kubelet's own probes
-_UNPULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+_UNPULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _LEAST_TRIES = 3
 
 
@@ -104,23 +104,34 @@ def _cut(before: Sequence[Reading], seen: Sequence[Reading]) -> Proof:
 
 
 def _use(readings: Sequence[Reading], words: str) -> Proof:
-    """By the bytes that reached the pods, or by what the load calls."""
-    counted = [(r["at_s"], r["received"]) for r in readings if r["received"]]
-    if len(counted) > 1:
-        (first_s, first), (last_s, last) = counted[0], counted[-1]
-        both = first.keys() & last.keys()
-        received = sum(max(0, last[uid] - first[uid]) for uid in both)
-        quiet = _BACKGROUND_BYTES_PER_S * max(last_s - first_s, 1e-9) * max(len(both), 1)
-        if both:
-            text = f"{received:,} bytes reached them {words}"
-            return (True, text) if received > quiet else (None, f"{text}, which may be probes")
-    served = [r for r in readings if r["serving"] is not None]
+    """By the bytes that reached the pods; by what the load calls, where those are few or unknown."""
+    received, quiet = _received(readings)
+    if received is not None and received > quiet:
+        return True, f"{received:,} bytes reached them {words}"
+    served = [reading for reading in readings if reading["serving"] is not None]
     if served and served[-1]["loaded"]:
-        reached = [r for r in served if _serves(r)]
-        if reached:
-            return True, f"they were ready endpoints of the service that the load calls {words}"
-        return False, f"none of them was a ready endpoint of the service {words}"
-    return None, "whether the load reaches them is not known (no exec, and no service that the load calls)"
+        if any(map(_serves, served)):
+            return True, f"the service that the load calls led to them {words}"
+        return False, f"the service that the load calls did not lead to them {words}"
+    if received is None:
+        return (
+            None,
+            "whether the load reaches them is not known (no exec, and no service that the load calls)",
+        )
+    return None, f"{received:,} bytes reached them {words}, which may be probes"
+
+
+def _received(readings: Sequence[Reading]) -> tuple[int | None, float]:
+    """(bytes, so many may be probes); None: not known."""
+    counted = [(reading["at_s"], reading["received"]) for reading in readings if reading["received"]]
+    if len(counted) < 2:
+        return None, 0.0
+    (first_s, first), (last_s, last) = counted[0], counted[-1]
+    both = first.keys() & last.keys()
+    if not both:
+        return None, 0.0
+    bytes_received = sum(max(0, last[uid] - first[uid]) for uid in both)
+    return bytes_received, _BACKGROUND_BYTES_PER_S * (last_s - first_s) * len(both)
 
 
 def _serves(reading: Reading) -> bool:

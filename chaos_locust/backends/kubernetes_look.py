@@ -35,14 +35,14 @@ class Look:
         reading = self.blind(undo, "")
         if undo["nodes"]:
             names = set(undo["nodes"])
-            nodes = [node for node in cluster.list(NODES) if node["metadata"]["name"] in names]
+            nodes = [node for node in cluster.all_of(NODES) if node["metadata"]["name"] in names]
             reading["nodes"] = {
                 node["metadata"]["name"]: bool(node["spec"].get("unschedulable")) for node in nodes
             }
         reading["pods"] = pods_of(_pods(cluster, undo), undo["container"])
         if undo["service"]:
             named = f"kubernetes.io/service-name={undo['service']['name']}"
-            reading["serving"] = serving(cluster.list(SLICES, undo["namespace"], named))
+            reading["serving"] = serving(cluster.all_of(SLICES, undo["namespace"], named))
             reading["loaded"] = undo["service"]["loaded"]
         if undo["may_exec"]:
             reading["received"] = _received(cluster, undo, reading["pods"])
@@ -52,7 +52,7 @@ class Look:
 
     def _connects(self, cluster: Kubernetes, undo: Undo) -> list[bool]:
         """What our own pod has written since."""
-        pods = cluster.list(PODS, undo["namespace"], f"{MARK}={undo['probe']}")
+        pods = cluster.all_of(PODS, undo["namespace"], f"{MARK}={undo['probe']}")
         running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
         if not running:
             return []
@@ -64,9 +64,9 @@ class Look:
 
 def _pods(cluster: Kubernetes, undo: Undo) -> list[dict[str, Any]]:
     if undo["selector"]:
-        return cluster.list(PODS, undo["namespace"], undo["selector"])
+        return cluster.all_of(PODS, undo["namespace"], undo["selector"])
     wanted = {(pod["namespace"], pod["uid"]) for pod in undo["victims"]}
-    found = [pod for space in {space for space, _ in wanted} for pod in cluster.list(PODS, space)]
+    found = [pod for space in {space for space, _ in wanted} for pod in cluster.all_of(PODS, space)]
     return [pod for pod in found if (pod["metadata"]["namespace"], pod["metadata"]["uid"]) in wanted]
 
 

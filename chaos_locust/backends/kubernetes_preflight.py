@@ -29,16 +29,16 @@ from chaos_locust.plan.parts import Target
 DRY = "chaos-dry-run"
 
 
-def kubernetes_problems(
-    cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
-) -> list[str]:
+def kubernetes_problems(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target) -> list[str]:
     """Raises BackendError where even that cannot be told."""
     wanted = target.kubernetes
     assert wanted is not None
     if problem := _wrong_part(fault, wanted):
         return [problem]
     if missing := missing_rights(cluster, rights_of(fault, wanted), wanted):
-        words = ", ".join(" ".join((verb, f"{resource}.{group}".strip("."))) for verb, group, resource in missing)
+        words = ", ".join(
+            " ".join((verb, f"{resource}.{group}".strip("."))) for verb, group, resource in missing
+        )
         where = "the cluster" if wanted.is_nodes else f"the namespace {wanted.namespace}"
         rules = role(missing, None if wanted.is_nodes else wanted.namespace)
         return [f"{fault.kind} may not {words} in {where}; this would allow it, bound to its user:\n{rules}"]
@@ -121,7 +121,7 @@ def _dry_scale(cluster: Kubernetes, fault: PodScale, found: Found) -> Iterator[s
     one = change("replicas", kind, found.workload, None, fault.replicas)
     if one["before"] == fault.replicas:
         yield f"{kind} {name} has {fault.replicas} replicas already"
-    for scaler in cluster.list(AUTOSCALERS, found.target.namespace):
+    for scaler in cluster.all_of(AUTOSCALERS, found.target.namespace):
         scaled = scaler["spec"]["scaleTargetRef"]
         if (scaled["kind"].lower(), scaled["name"]) == (kind, name):
             by = scaler["metadata"]["name"]

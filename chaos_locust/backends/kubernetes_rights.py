@@ -13,6 +13,7 @@ from chaos_locust.plan.cluster import KubernetesTarget
 Right = tuple[str, str, str]
 """(verb, API group, resource)"""
 
+
 def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
     kind, _ = target.workload or ("deployment", "")
     needed = [(verb, group, resource.format(workload=kind)) for verb, group, resource in fault.rights]

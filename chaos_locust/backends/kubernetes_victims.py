@@ -69,7 +69,7 @@ def find(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
     workload = _workload(cluster, wanted)
     labels = workload["spec"]["selector"] if workload else {}
     selector = text_of(labels) if workload else str(wanted.selector)
-    pods = cluster.list(PODS, wanted.namespace, selector)
+    pods = cluster.all_of(PODS, wanted.namespace, selector)
     if not pods and fault.touches == "pods":
         raise BackendError(f"{wanted}: there are no such pods")
     ready = sorted(filter(is_ready, pods), key=lambda pod: str(pod["metadata"]["name"]))
@@ -129,7 +129,7 @@ def _workload(cluster: Kubernetes, wanted: KubernetesTarget) -> Json | None:
 
 def _nodes(cluster: Kubernetes, wanted: KubernetesTarget) -> list[Json]:
     if wanted.node is None:
-        found = cluster.list(NODES, selector=str(wanted.nodes))
+        found = cluster.all_of(NODES, selector=str(wanted.nodes))
     else:
         try:
             found = [cluster.get(NODES, None, wanted.node)]
@@ -141,11 +141,9 @@ def _nodes(cluster: Kubernetes, wanted: KubernetesTarget) -> list[Json]:
     return sorted(filter(is_ready, free), key=lambda node: str(node["metadata"]["name"]))
 
 
-def _evictable(
-    cluster: Kubernetes, plan: Plan, fault: NodeDrain, nodes: Sequence[Json]
-) -> list[Json]:
+def _evictable(cluster: Kubernetes, plan: Plan, fault: NodeDrain, nodes: Sequence[Json]) -> list[Json]:
     names = {node["metadata"]["name"] for node in nodes}
-    found = [pod for pod in cluster.list(PODS) if pod["spec"].get("nodeName") in names and is_movable(pod)]
+    found = [pod for pod in cluster.all_of(PODS) if pod["spec"].get("nodeName") in names and is_movable(pod)]
     strange = {pod["metadata"]["namespace"] for pod in found} - set(plan.kubernetes.namespaces)
     if strange:
         system = strange & set(SYSTEM_NAMESPACES)
