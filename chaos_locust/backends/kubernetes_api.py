@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from chaos_locust.plan.cluster import Cluster
 
 ANSWER_S = (3.0, 10.0)
 """To connect, and to answer."""
+
+SILENT_S = 90.0
+"""A watch that says nothing for so long has broken off: it ends by itself before."""
 
 PAGE = 500
 
@@ -186,7 +189,29 @@ class Kubernetes:
         answer: Json = json.loads(self._raw(method, path, query, body) or b"{}")
         return answer
 
+    def stream(self, path: str, query: Query) -> Iterator[Json]:
+        """The events of a watch, until the server ends it."""
+        from urllib3.exceptions import HTTPError
+
+        answer = self._answer("GET", path, query, None, (ANSWER_S[0], SILENT_S))
+        unread = b""
+        try:
+            for data in answer.response.stream(65536):
+                *lines, unread = (unread + data).split(b"\n")
+                yield from map(json.loads, filter(None, lines))
+        except (HTTPError, OSError, ValueError) as error:
+            raise BackendError(f"the watch of {path} broke off: {_why(error)}") from None
+        finally:
+            answer.response.close()
+
     def _raw(self, method: str, path: str, query: Query, body: Json | None) -> bytes:
+        data: bytes = self._answer(method, path, query, body, ANSWER_S).read()
+        return data
+
+    def _answer(
+        self, method: str, path: str, query: Query, body: Json | None, limits_s: tuple[float, float]
+    ) -> Any:
+        """Raises Refused for what is no success."""
         from urllib3.exceptions import HTTPError
 
         headers = {"Accept": "application/json"}
@@ -199,13 +224,16 @@ class Kubernetes:
                 method, path, query_params=given, header_params=headers, body=body,
                 auth_settings=["BearerToken"],
             )  # fmt: skip
-            answer: Any = self._client.call_api(*asked, _request_timeout=ANSWER_S)
-            data: bytes = answer.read()
+            answer: Any = self._client.call_api(*asked, _request_timeout=limits_s)
+            refusal = b"" if 200 <= answer.status < 300 else answer.read()
         except (HTTPError, OSError) as error:
-            raise BackendError(f"the Kubernetes API at {self.where} does not answer: {_why(error)}") from None
+            raise BackendError(
+                f"the Kubernetes API at {self.where} does not answer: {_why(error)}"
+            ) from None
         if not 200 <= answer.status < 300:
-            raise Refused(answer.status, f"Kubernetes refuses {method} {path}: {_told(answer.status, data)}")
-        return data
+            told = _told(answer.status, refusal)
+            raise Refused(answer.status, f"Kubernetes refuses {method} {path}: {told}")
+        return answer
 
 
 def _inside() -> bool:

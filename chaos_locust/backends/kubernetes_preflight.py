@@ -3,14 +3,15 @@ dry run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chaos_locust.backends import kubernetes_made as made
 from chaos_locust.backends.kubernetes_api import AUTOSCALERS, JOBS, PODS, POLICIES, Kubernetes, Refused
 from chaos_locust.backends.kubernetes_change import change, lowered, make
 from chaos_locust.backends.kubernetes_reading import cpus
-from chaos_locust.backends.kubernetes_rights import missing_rights, rights_of, role
+from chaos_locust.backends.kubernetes_rights import Right, missing_rights, rights_of, rights_to_read, role
 from chaos_locust.backends.kubernetes_victims import Found, find
+from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.kubernetes import (
     KubernetesFault,
     NodeCordon,
@@ -25,6 +26,7 @@ from chaos_locust.faults.kubernetes import (
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
+from chaos_locust.plan.probes import probes_of
 
 DRY = "chaos-dry-run"
 
@@ -35,14 +37,35 @@ def kubernetes_problems(cluster: Kubernetes, plan: Plan, fault: KubernetesFault,
     assert wanted is not None
     if problem := _wrong_part(fault, wanted):
         return [problem]
-    if missing := missing_rights(cluster, rights_of(fault, wanted), wanted):
-        words = ", ".join(
-            " ".join((verb, f"{resource}.{group}".strip("."))) for verb, group, resource in missing
-        )
-        where = "the cluster" if wanted.is_nodes else f"the namespace {wanted.namespace}"
-        rules = role(missing, None if wanted.is_nodes else wanted.namespace)
-        return [f"{fault.kind} may not {words} in {where}; this would allow it, bound to its user:\n{rules}"]
+    if problem := right_problem(cluster, fault.kind, rights_of(fault, wanted), wanted):
+        return [problem]
     return list(_unfit(cluster, fault, find(cluster, plan, fault, target)))
+
+
+def reading_problems(plan: Plan) -> list[Problem]:
+    """Of the targets that are watched while the run goes on."""
+    problems = []
+    for name, probes in probes_of(plan).items():
+        place, wanted = f"targets.{name}.kubernetes", plan.targets[name].kubernetes
+        assert wanted is not None
+        try:
+            cluster = Kubernetes(plan.kubernetes)
+            text = right_problem(cluster, f"reading {probes[0]}", rights_to_read(wanted), wanted)
+        except BackendError as error:
+            text = str(error)
+        problems += [Problem(place, text)] if text else []
+    return problems
+
+
+def right_problem(cluster: Kubernetes, who: str, needed: Sequence[Right], wanted: KubernetesTarget) -> str:
+    """What is not allowed, and the Role that would allow it; empty: all is. Raises BackendError."""
+    missing = missing_rights(cluster, needed, wanted)
+    if not missing:
+        return ""
+    words = ", ".join(" ".join((verb, f"{resource}.{group}".strip("."))) for verb, group, resource in missing)
+    where = "the cluster" if wanted.is_nodes else f"the namespace {wanted.namespace}"
+    rules = role(missing, None if wanted.is_nodes else wanted.namespace)
+    return f"{who} may not {words} in {where}; this would allow it, bound to its user:\n{rules}"
 
 
 def _wrong_part(fault: KubernetesFault, wanted: KubernetesTarget) -> str:

@@ -32,6 +32,12 @@ def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
     return sorted(set(needed))
 
 
+def rights_to_read(target: KubernetesTarget) -> list[Right]:
+    """What watching a target's pods and workload needs."""
+    kinds = [("", "pods"), *([("apps", f"{target.workload[0]}s")] if target.workload else [])]
+    return [(verb, group, resource) for group, resource in kinds for verb in ("get", "list", "watch")]
+
+
 def missing_rights(cluster: Kubernetes, needed: Iterable[Right], target: KubernetesTarget) -> list[Right]:
     """Those of nodes are asked for everywhere, for nodes are in no namespace. Raises BackendError."""
     namespace = None if target.is_nodes else target.namespace
