@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from chaos_locust.backends.kubernetes_reach import reached
+from chaos_locust.backends.kubernetes_words import first_line, told, why
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster
 
@@ -21,6 +22,12 @@ SILENT_S = 90.0
 """A watch that says nothing for so long has broken off: it ends by itself before."""
 
 PAGE = 500
+
+LISTED_ANEW = 3
+"""So often a list is begun again whose pages went out of date meanwhile (410)."""
+
+BUSY_TRIES, LONGEST_PAUSE_S = 3, 2.0
+"""A server that is busy (429) and names a pause no longer than this is asked again after it."""
 
 Json = dict[str, Any]
 Query = Sequence[tuple[str, str]]
@@ -61,28 +68,18 @@ class Refused(BackendError):
 
 
 class Kubernetes:
-    """Every method raises BackendError: Refused where the server answered. Each call has a time-out."""
+    """Every method raises BackendError: Refused where the server answered. Each call has a time-out.
+
+    place: the kubeconfig and context that it was reached by, for somebody who comes later and elsewhere.
+    where: the server's URL.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
-        try:
-            from kubernetes import client
-            from kubernetes import config as reading
-        except ImportError:
-            raise BackendError(
-                "faults in Kubernetes need the package kubernetes: pip install 'chaos-locust[kubernetes]'"
-            ) from None
-        config: Any = reading  # has no types
-        self._settings = client.Configuration()
-        try:
-            if cluster.kubeconfig or os.environ.get("KUBECONFIG") or not _inside():
-                config.load_kube_config(cluster.kubeconfig, cluster.context, self._settings)
-            else:
-                config.load_incluster_config(self._settings)
-        except (config.ConfigException, OSError, ValueError, TypeError) as error:
-            where = cluster.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-            raise BackendError(f"no cluster is known from {where}: {_first_line(error)}") from None
+        self._settings, self.place = reached(cluster)
         self._settings.retries = False
-        self._client = client.ApiClient(self._settings)
+        from kubernetes import client
+
+        self._client: Any = client.ApiClient(self._settings)
         self.where = str(self._settings.host)
 
     # -- objects ----------------------------------------------------------------------------------------
@@ -92,12 +89,21 @@ class Kubernetes:
 
     def all_of(self, kind: Kind, namespace: str | None = None, selector: str = "") -> list[Json]:
         """All pages of it."""
+        for _ in range(LISTED_ANEW):
+            try:
+                return self._pages(kind.path(namespace), selector)
+            except Refused as error:
+                if error.status != 410:
+                    raise
+        raise BackendError(f"the list of {kind.plural} goes out of date while it is read (410)")
+
+    def _pages(self, path: str, selector: str) -> list[Json]:
         query, found = [("limit", str(PAGE)), ("labelSelector", selector)], list[Json]()
         token = ""
         while True:
-            page = self.ask("GET", kind.path(namespace), query=[*query, ("continue", token)])
+            page = self.ask("GET", path, query=[*query, ("continue", token)])
             found += page.get("items") or ()
-            token = page["metadata"].get("continue") or ""
+            token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return found
 
@@ -130,15 +136,16 @@ class Kubernetes:
             if error.status not in (404, 409):
                 raise
 
-    def evict(self, namespace: str, name: str, dry: bool = False) -> None:
+    def evict(self, namespace: str, name: str, uid: str, dry: bool = False) -> None:
         """Refused with status 429 where a disruption budget does not allow it."""
         body: Json = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
         }
         if dry:
-            body["deleteOptions"] = {"dryRun": ["All"]}
+            body["deleteOptions"]["dryRun"] = ["All"]
         self.ask("POST", PODS.path(namespace, name, "eviction"), body=body)
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
@@ -157,27 +164,32 @@ class Kubernetes:
         text = self._raw("GET", PODS.path(namespace, pod, "log"), query, None).decode(errors="replace")
         return [(when, line) for when, _, line in (row.partition(" ") for row in text.splitlines())]
 
-    def run(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> tuple[int | None, str]:
+    def run(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], limit_s: float = ANSWER_S[1]
+    ) -> tuple[int | None, str]:
         """A command in a container: its exit code, None where it was cut off, and what it wrote. By a client
         of its own, for such a call changes how its client speaks."""
         from kubernetes import client, stream
         from kubernetes.client.exceptions import ApiException
+        from websocket import WebSocketException
 
         own: Any = client.ApiClient(self._settings)
         try:
             opened = stream.stream(
                 client.CoreV1Api(own).connect_get_namespaced_pod_exec, pod, namespace, container=container,
                 command=list(command), stdout=True, stderr=True, _preload_content=False,
-                _request_timeout=ANSWER_S[1],
+                _request_timeout=limit_s,
             )  # fmt: skip
             try:
-                opened.run_forever(timeout=ANSWER_S[1])
+                opened.run_forever(timeout=limit_s)
                 ended = None if opened.is_open() else _exit_code(opened)
                 text = opened.read_all()  # which forgets the code
             finally:
                 opened.close()
-        except (ApiException, OSError, ValueError) as error:
-            raise BackendError(f"exec in {namespace}/{pod}: {_first_line(error)}") from None
+        except ApiException as error:
+            raise BackendError(f"exec in {namespace}/{pod}: {str(error.reason).strip()[:200]}") from None
+        except (OSError, ValueError, WebSocketException) as error:
+            raise BackendError(f"exec in {namespace}/{pod}: {first_line(error)}") from None
         finally:
             with contextlib.suppress(Exception):
                 own.close()
@@ -186,7 +198,13 @@ class Kubernetes:
     # -- the wire ---------------------------------------------------------------------------------------
 
     def ask(self, method: str, path: str, query: Query = (), body: Json | None = None) -> Json:
-        answer: Json = json.loads(self._raw(method, path, query, body) or b"{}")
+        data = self._raw(method, path, query, body)
+        try:
+            answer = json.loads(data or b"{}")
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise BackendError(f"{self.where} is no Kubernetes API: {method} {path} gives {data[:60]!r}")
         return answer
 
     def stream(self, path: str, query: Query) -> Iterator[Json]:
@@ -200,12 +218,17 @@ class Kubernetes:
                 *lines, unread = (unread + data).split(b"\n")
                 yield from map(json.loads, filter(None, lines))
         except (HTTPError, OSError, ValueError) as error:
-            raise BackendError(f"the watch of {path} broke off: {_why(error)}") from None
+            raise BackendError(f"the watch of {path} broke off: {why(error)}") from None
         finally:
             answer.response.close()
 
     def _raw(self, method: str, path: str, query: Query, body: Json | None) -> bytes:
-        data: bytes = self._answer(method, path, query, body, ANSWER_S).read()
+        from urllib3.exceptions import HTTPError
+
+        try:
+            data: bytes = self._answer(method, path, query, body, ANSWER_S).read()
+        except (HTTPError, OSError) as error:
+            raise BackendError(f"the Kubernetes API at {self.where} breaks off: {why(error)}") from None
         return data
 
     def _answer(
@@ -224,32 +247,27 @@ class Kubernetes:
                 method, path, query_params=given, header_params=headers, body=body,
                 auth_settings=["BearerToken"],
             )  # fmt: skip
-            answer: Any = self._client.call_api(*asked, _request_timeout=limits_s)
-            refusal = b"" if 200 <= answer.status < 300 else answer.read()
+            for left in reversed(range(BUSY_TRIES)):
+                answer: Any = self._client.call_api(*asked, _request_timeout=limits_s)
+                refusal = b"" if 200 <= answer.status < 300 else answer.read()
+                pause_s = _pause_s(answer)
+                if pause_s is None or not left:
+                    break
+                time.sleep(pause_s)
         except (HTTPError, OSError) as error:
-            raise BackendError(
-                f"the Kubernetes API at {self.where} does not answer: {_why(error)}"
-            ) from None
+            raise BackendError(f"the Kubernetes API at {self.where} does not answer: {why(error)}") from None
         if not 200 <= answer.status < 300:
-            told = _told(answer.status, refusal)
-            raise Refused(answer.status, f"Kubernetes refuses {method} {path}: {told}")
+            said = told(answer.status, refusal)
+            raise Refused(answer.status, f"Kubernetes refuses {method} {path}: {said}")
         return answer
 
 
-def _inside() -> bool:
-    """Whether this runs in a pod."""
-    usual = Path("~/.kube/config").expanduser()
-    return "KUBERNETES_SERVICE_HOST" in os.environ and not usual.exists()
-
-
-def _told(status: int, data: bytes) -> str:
-    try:
-        message = json.loads(data).get("message")
-    except (ValueError, AttributeError):
-        message = None
-    if status == 401:
-        return "it does not know us (401); the credentials of the kubeconfig are wrong or have expired"
-    return f"{message or 'no reason is given'} ({status})"
+def _pause_s(answer: Any) -> float | None:
+    """After which a busy server wants to be asked again; None: it is not busy, or for longer."""
+    named = str(answer.headers.get("Retry-After") or "")
+    if answer.status != 429 or not named.isdecimal() or float(named) > LONGEST_PAUSE_S:
+        return None
+    return float(named)
 
 
 def _exit_code(opened: Any) -> int | None:
@@ -259,21 +277,3 @@ def _exit_code(opened: Any) -> int | None:
     except (ValueError, TypeError):
         return None
     return None if code is None else int(code)
-
-
-def _why(error: BaseException) -> str:
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text:
-        return "its certificate, or ours, is not accepted: " + text[:160]
-    for word, meaning in (("refused", "connection refused"), ("timed out", "timed out")):
-        if word in text:
-            return meaning
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def labels_of(found: Mapping[str, Any]) -> dict[str, str]:
-    return dict(found["metadata"].get("labels") or {})

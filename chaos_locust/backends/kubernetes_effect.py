@@ -7,7 +7,8 @@ service, received: {uid: bytes so far}, connects: [whether it could] of our own 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.link_effect import Proof
@@ -38,7 +39,7 @@ def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[
     else:
         mechanism, how = _mechanism(fault, before, seen)
     goes_on = isinstance(fault, PodCpu | PodScale | RolloutImage | NodeCordon)
-    use, what = _use([*before[-1:], *during], "meanwhile") if goes_on else _use(before, "just before")
+    use, what = load_use([*before[-1:], *during], "meanwhile") if goes_on else load_use(before, "just before")
     return Effect(mechanism, use, f"{how}, {what}")
 
 
@@ -52,8 +53,9 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
             return len(gone) == len(victims) > 0, f"{len(gone)} of {len(victims)} pods are gone{kept}"
         case PodSignal():
             restarts = _restarts(before, victims)
-            again = [u for u in victims if u not in pods or pods[u]["restarts"] > restarts.get(u, 0)]
-            again += [uid for uid in victims - set(again) if pods[uid]["waiting"] or not pods[uid]["ready"]]
+            if restarts.keys() != victims:
+                return None, "how often they had been started before is unknown"
+            again = [u for u in victims if u not in pods or _ended(pods[u], restarts[u])]
             return len(again) == len(victims) > 0, f"{len(again)} of {len(victims)} containers ended"
         case PodScale():
             ready = [sum(pod["ready"] for pod in reading["pods"].values()) for reading in seen]
@@ -63,7 +65,7 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
             new = {uid for reading in seen for uid in reading["pods"]} - known
             return (bool(new), f"{len(new)} new pods came") if known else (None, "what was before is unknown")
         case RolloutImage():
-            waiting = {pod["name"] for r in seen for pod in r["pods"].values() if pod["waiting"] in _UNPULLED}
+            waiting = _unpulled(seen) - _unpulled(before)
             return bool(waiting), f"{len(waiting)} pods wait for their image"
         case PodCpu():
             limits = [[_limit(reading, uid) for uid in victims] for reading in seen]
@@ -78,6 +80,16 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
     if held:
         return False, f"{words}, {len(held)} of {len(victims)} pods could not be evicted"
     return len(cordoned) == len(last["nodes"]) > 0, words
+
+
+def _ended(pod: Mapping[str, Any], restarts: int) -> bool:
+    return bool(pod["restarts"] > restarts or pod["waiting"])
+
+
+def _unpulled(readings: Sequence[Reading]) -> set[str]:
+    """uids"""
+    known = [reading["pods"] for reading in readings if reading["pods"] is not None]
+    return {uid for pods in known for uid, pod in pods.items() if pod["waiting"] in _UNPULLED}
 
 
 def _limit(reading: Reading, uid: str) -> float | None:
@@ -95,15 +107,18 @@ def _cut(before: Sequence[Reading], seen: Sequence[Reading]) -> Proof:
     can = [each for reading in seen for each in reading["connects"]]
     if len(could) < _LEAST_TRIES or len(can) < _LEAST_TRIES:
         return None, f"our own pod tried to connect {len(could)} times before and {len(can)} times since"
-    if not any(could):
+    if not any(could[-_LEAST_TRIES:]):
         return None, "our own pod could not connect before either"
+    known = [set(reading["pods"]) for reading in (*before[-1:], seen[-1]) if reading["pods"] is not None]
+    if not set.intersection(*known):
+        return None, "the pods that our own pod connected to are gone"
     # the first tries may still be of the moment before the policy was in force
     cut = not any(can[-_LEAST_TRIES:])
     how = "cannot connect any more" if cut else "still connects: no network enforces the policy"
     return cut, f"our own pod {how}"
 
 
-def _use(readings: Sequence[Reading], words: str) -> Proof:
+def load_use(readings: Sequence[Reading], words: str) -> Proof:
     """By the bytes that reached the pods; by what the load calls, where those are few or unknown."""
     received, quiet = _received(readings)
     if received is not None and received > quiet:

@@ -8,14 +8,20 @@ from typing import Any
 from chaos_locust.backends.base import Reading, Undo
 from chaos_locust.backends.kubernetes_api import NODES, PODS, SLICES, Kubernetes
 from chaos_locust.backends.kubernetes_change import MARK
+from chaos_locust.backends.kubernetes_effect import kubernetes_effect
 from chaos_locust.backends.kubernetes_made import COULD, COULD_NOT
 from chaos_locust.backends.kubernetes_reading import pods_of, received_bytes, serving
 from chaos_locust.errors import BackendError
+from chaos_locust.faults.base import Fault
 
 COUNTED_PODS = 3
-"""Of so many the bytes are counted: each costs a command in it."""
+COUNT_LIMIT_S = 2.0
+"""Of so many pods the bytes are counted, each by a command in it that may take so long."""
 
 LINES = 40
+
+SHOWS_S, LOOK_AGAIN_S = 8.0, 0.2
+"""So long it takes at most until the cluster tells of a container or a rollout that was started again."""
 
 
 class Look:
@@ -23,6 +29,8 @@ class Look:
 
     def __init__(self) -> None:
         self._told_until = ""  # of what our own pod wrote
+        self._last: Reading | None = None
+        self._expected: tuple[Fault, Reading] | None = None
 
     @staticmethod
     def blind(undo: Undo, error: str) -> Reading:
@@ -30,8 +38,26 @@ class Look:
         victims = [pod["uid"] for pod in undo["victims"]]
         return reading | {"victims": victims, "nodes": {}, "loaded": False, "received": {}, "connects": []}
 
+    def expect(self, fault: Fault) -> None:
+        """It happens now: the next look goes on until it shows, or SHOWS_S."""
+        if self._last is not None:
+            self._expected = fault, self._last
+
     def at(self, cluster: Kubernetes, undo: Undo) -> Reading:
         """Raises BackendError."""
+        expected, self._expected = self._expected, None
+        give_up_s = time.monotonic() + SHOWS_S
+        reading = self._read(cluster, undo)
+        while expected is not None and time.monotonic() < give_up_s:
+            fault, before = expected
+            if kubernetes_effect(fault, [before], [reading]).mechanism:
+                break
+            time.sleep(LOOK_AGAIN_S)
+            reading = self._read(cluster, undo)
+        self._last = reading
+        return reading
+
+    def _read(self, cluster: Kubernetes, undo: Undo) -> Reading:
         reading = self.blind(undo, "")
         if undo["nodes"]:
             names = set(undo["nodes"])
@@ -77,9 +103,8 @@ def _received(cluster: Kubernetes, undo: Undo, pods: dict[str, Any]) -> dict[str
         if not pods.get(victim["uid"], {}).get("ready"):
             continue
         try:
-            _, text = cluster.run(
-                victim["namespace"], victim["name"], victim["container"], ["cat", "/proc/net/dev"]
-            )
+            where = victim["namespace"], victim["name"], victim["container"]
+            _, text = cluster.run(*where, ["cat", "/proc/net/dev"], COUNT_LIMIT_S)
         except BackendError:
             continue
         if (received := received_bytes(text)) is not None:

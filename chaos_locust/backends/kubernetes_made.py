@@ -19,7 +19,7 @@ TRY_EVERY_S = 0.5
 COULD, COULD_NOT = "connected", "cut off"
 
 _TRY = (
-    'for address in $ADDRESSES; do '
+    "for address in $ADDRESSES; do "
     'timeout 2 nc -w 1 "$address" "$PORT" </dev/null >/dev/null 2>&1 && ok=1; done; '
     f'[ "$ok" ] && echo {COULD} || echo {COULD_NOT}; ok=; sleep {TRY_EVERY_S:g}'
 )

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from chaos_locust.backends import kubernetes_made as made
 from chaos_locust.backends.kubernetes_api import AUTOSCALERS, JOBS, PODS, POLICIES, Kubernetes, Refused
-from chaos_locust.backends.kubernetes_change import change, lowered, make
-from chaos_locust.backends.kubernetes_reading import cpus
-from chaos_locust.backends.kubernetes_rights import Right, missing_rights, rights_of, rights_to_read, role
+from chaos_locust.backends.kubernetes_change import changes_of, make
+from chaos_locust.backends.kubernetes_reading import cpus, is_ready
+from chaos_locust.backends.kubernetes_rights import (
+    Right,
+    missing_rights,
+    rights_of,
+    rights_of_plan,
+    rights_to_read,
+    role,
+)
 from chaos_locust.backends.kubernetes_victims import Found, find
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.kubernetes import (
@@ -31,41 +38,53 @@ from chaos_locust.plan.probes import probes_of
 DRY = "chaos-dry-run"
 
 
-def kubernetes_problems(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target) -> list[str]:
+def kubernetes_problems(
+    cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
+) -> list[Problem]:
     """Raises BackendError where even that cannot be told."""
-    wanted = target.kubernetes
+    place, wanted = f"targets.{target.name}.kubernetes", target.kubernetes
     assert wanted is not None
     if problem := _wrong_part(fault, wanted):
-        return [problem]
-    if problem := right_problem(cluster, fault.kind, rights_of(fault, wanted), wanted):
-        return [problem]
-    return list(_unfit(cluster, fault, find(cluster, plan, fault, target)))
+        return [Problem(place, problem)]
+    needed = rights_of(fault, wanted)
+    if problems := right_problems(cluster, plan, fault.kind, needed, target):
+        return problems
+    found = find(cluster, plan, fault, target)
+    return [Problem(place, text) for text in _unfit(cluster, fault, found)]
 
 
 def reading_problems(plan: Plan) -> list[Problem]:
     """Of the targets that are watched while the run goes on."""
     problems = []
     for name, probes in probes_of(plan).items():
-        place, wanted = f"targets.{name}.kubernetes", plan.targets[name].kubernetes
-        assert wanted is not None
+        target = plan.targets[name]
+        assert target.kubernetes is not None
+        needed = rights_to_read(target.kubernetes)
         try:
             cluster = Kubernetes(plan.kubernetes)
-            text = right_problem(cluster, f"reading {probes[0]}", rights_to_read(wanted), wanted)
+            problems += right_problems(cluster, plan, f"reading {probes[0]}", needed, target)
         except BackendError as error:
-            text = str(error)
-        problems += [Problem(place, text)] if text else []
+            problems.append(Problem(f"targets.{name}.kubernetes", str(error)))
     return problems
 
 
-def right_problem(cluster: Kubernetes, who: str, needed: Sequence[Right], wanted: KubernetesTarget) -> str:
-    """What is not allowed, and the Role that would allow it; empty: all is. Raises BackendError."""
+def right_problems(
+    cluster: Kubernetes, plan: Plan, who: str, needed: Sequence[Right], target: Target
+) -> list[Problem]:
+    """What is not allowed, and the Role by which all would be that the plan does there, which is the same
+    whichever of its faults asks. Raises BackendError."""
+    wanted = target.kubernetes
+    assert wanted is not None
     missing = missing_rights(cluster, needed, wanted)
     if not missing:
-        return ""
+        return []
     words = ", ".join(" ".join((verb, f"{resource}.{group}".strip("."))) for verb, group, resource in missing)
     where = "the cluster" if wanted.is_nodes else f"the namespace {wanted.namespace}"
-    rules = role(missing, None if wanted.is_nodes else wanted.namespace)
-    return f"{who} may not {words} in {where}; this would allow it, bound to its user:\n{rules}"
+    rules = role(rights_of_plan(plan, wanted), None if wanted.is_nodes else wanted.namespace)
+    return [
+        Problem(f"targets.{target.name}.kubernetes", f"{who} may not {words} in {where}"),
+        Problem("", f"all that this plan does in {where} is allowed by this, bound to its user:\n{rules}"),
+    ]
 
 
 def _wrong_part(fault: KubernetesFault, wanted: KubernetesTarget) -> str:
@@ -84,27 +103,25 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
         case PodKill() | PodEvict() | PodSignal():
             if not found.victims:
                 yield f"no pod of {found.target} is ready"
-            elif fault.count != "all" and len(found.victims) == len(found.pods):
-                have = f"{found.target} has {len(found.pods)} pods"
+            elif fault.count != "all" and len(found.victims) == (ready := sum(map(is_ready, found.pods))):
+                have = f"{found.target} has {ready} ready pod{'' if ready == 1 else 's'}"
                 yield f"{have}, and {fault.kind} would leave none; count: all allows it"
             else:
                 yield from _dry_victims(cluster, fault, found)
         case PodScale():
             yield from _dry_scale(cluster, fault, found)
         case RolloutImage():
-            assert found.target.workload is not None
-            assert found.workload is not None
-            kind, container = found.target.workload[0], found.target.container
-            make(cluster, change("image", kind, found.workload, container, fault.image), DRY, dry=True)
+            for one in changes_of(fault, found, DRY):
+                make(cluster, one, dry=True)
         case PodCpu():
-            for pod in found.victims:
-                container = found.target.container
-                one = change("cpu", "pod", pod, container, lowered(pod, container, fault.cpus))
+            if not found.victims:
+                yield f"no pod of {found.target} is ready"
+            for one in changes_of(fault, found, DRY):
                 limit = one["before"]["limits"]
-                if limit is not None and cpus(limit) <= fault.cpus:
-                    yield f"{pod['metadata']['name']} is limited to {limit} CPU; {fault.cpus:g} is no less"
+                if cpus(limit) <= fault.cpus:
+                    yield f"{one['name']} is limited to {limit} CPU; {fault.cpus:g} is no less"
                 else:
-                    make(cluster, one, DRY, dry=True)
+                    make(cluster, one, dry=True)
         case PodPartition():
             if not found.labels:
                 yield f"a policy cannot select by {found.selector}; give a deployment, or labels with ="
@@ -115,8 +132,8 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
         case NodeCordon():
             if not found.nodes:
                 yield f"no {found.target} is ready"
-            for node in found.nodes:
-                make(cluster, change("unschedulable", "node", node, None, True), DRY, dry=True)
+            for one in changes_of(fault, found, DRY):
+                make(cluster, one, dry=True)
 
 
 def _dry_victims(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterator[str]:
@@ -131,7 +148,7 @@ def _dry_victims(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> I
                     yield f"{'/'.join(where)} has no sh and kill: {text.strip()[:120]}"
             case _:
                 try:
-                    cluster.evict(pod["namespace"], pod["name"], dry=True)
+                    cluster.evict(pod["namespace"], pod["name"], pod["uid"], dry=True)
                 except Refused as error:
                     if error.status != 429:  # another pod may go by then
                         raise
@@ -141,7 +158,7 @@ def _dry_scale(cluster: Kubernetes, fault: PodScale, found: Found) -> Iterator[s
     assert found.target.workload is not None
     assert found.workload is not None
     kind, name = found.target.workload
-    one = change("replicas", kind, found.workload, None, fault.replicas)
+    (one,) = changes_of(fault, found, DRY)
     if one["before"] == fault.replicas:
         yield f"{kind} {name} has {fault.replicas} replicas already"
     for scaler in cluster.all_of(AUTOSCALERS, found.target.namespace):
@@ -150,4 +167,4 @@ def _dry_scale(cluster: Kubernetes, fault: PodScale, found: Found) -> Iterator[s
             by = scaler["metadata"]["name"]
             yield f"{kind} {name} is scaled by the autoscaler {by}, which would undo it"
             return
-    make(cluster, one, DRY, dry=True)
+    make(cluster, one, dry=True)

@@ -1,7 +1,7 @@
 """What pods and nodes are like at one moment, as JSON data. Pure.
 
-A pod: {name, ready, deleting, restarts, node, waiting: why its container does not start, cpus: its limit in
-force, image}. They are by their uid, for a pod of a stateful set that was made again has the same name.
+A pod: {name, ready, deleting, restarts, node, waiting: why its container does not run, cpus: its limit in
+force}. They are by their uid, for a pod of a stateful set that was made again has the same name.
 """
 
 from __future__ import annotations
@@ -28,9 +28,16 @@ def _pod(pod: Mapping[str, Any], container: str | None) -> Json:
         "deleting": "deletionTimestamp" in pod["metadata"],
         "restarts": int(status.get("restartCount", 0)),
         "node": pod["spec"].get("nodeName") or "",
-        "waiting": ((status.get("state") or {}).get("waiting") or {}).get("reason", ""),
+        "waiting": _waits(status.get("state") or {}),
         "cpus": cpus(limits["cpu"]) if "cpu" in limits else None,
     }
+
+
+def _waits(state: Mapping[str, Any]) -> str:
+    for each in ("waiting", "terminated"):
+        if state.get(each):
+            return str(state[each].get("reason") or each)
+    return ""
 
 
 def container_name(pod: Mapping[str, Any], container: str | None) -> str:

@@ -9,6 +9,8 @@ import yaml
 from chaos_locust.backends.kubernetes_api import Kubernetes
 from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodScale, RolloutImage
 from chaos_locust.plan.cluster import KubernetesTarget
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.probes import probes_of
 
 Right = tuple[str, str, str]
 """(verb, API group, resource)"""
@@ -27,6 +29,8 @@ def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
         needed += [("get", "", "services"), ("list", "discovery.k8s.io", "endpointslices")]
     if isinstance(fault, PodScale):
         needed.append(("list", "autoscaling", "horizontalpodautoscalers"))
+    if isinstance(fault, RolloutImage) and kind == "statefulset":
+        needed.append(("delete", "", "pods"))
     if not fault.instant and not isinstance(fault, PodScale | RolloutImage) and not target.is_nodes:
         needed += [("get", "", "pods"), ("patch", "", "pods")]
     return sorted(set(needed))
@@ -36,6 +40,25 @@ def rights_to_read(target: KubernetesTarget) -> list[Right]:
     """What watching a target's pods and workload needs."""
     kinds = [("", "pods"), *([("apps", f"{target.workload[0]}s")] if target.workload else [])]
     return [(verb, group, resource) for group, resource in kinds for verb in ("get", "list", "watch")]
+
+
+def rights_of_plan(plan: Plan, where: KubernetesTarget) -> list[Right]:
+    """All that it needs in the namespace of a target, or of nodes."""
+
+    def is_there(name: str) -> KubernetesTarget | None:
+        found = plan.targets[name].kubernetes
+        if found is None or found.is_nodes != where.is_nodes:
+            return None
+        return found if where.is_nodes or found.namespace == where.namespace else None
+
+    needed = set[Right]()
+    for fault in plan.faults:
+        if isinstance(fault, KubernetesFault) and (target := is_there(fault.target)):
+            needed.update(rights_of(fault, target))
+    for name in probes_of(plan):
+        if target := is_there(name):
+            needed.update(rights_to_read(target))
+    return sorted(needed)
 
 
 def missing_rights(cluster: Kubernetes, needed: Iterable[Right], target: KubernetesTarget) -> list[Right]:

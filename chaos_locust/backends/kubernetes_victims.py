@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from chaos_locust.backends.kubernetes_api import NODES, PODS, WORKLOADS, Kind, Kubernetes, Refused
 from chaos_locust.backends.kubernetes_reading import container_name, is_ready
 from chaos_locust.errors import BackendError
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, how_many
+from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodSignal, how_many
 from chaos_locust.plan.cluster import SYSTEM_NAMESPACES, KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
@@ -63,8 +63,9 @@ def find(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
     rng = random.Random(f"{plan.seed} {fault.name}")
     service = _service(cluster, plan, wanted)
     if wanted.is_nodes:
-        nodes = _drawn(rng, fault, _nodes(cluster, wanted), f"{wanted} that are ready")
+        nodes = _drawn(rng, fault, _nodes(cluster, wanted), f"{wanted} that are ready and take pods")
         victims = _evictable(cluster, plan, fault, nodes) if isinstance(fault, NodeDrain) else []
+        _keep_ourselves(victims, wanted)
         return Found(wanted, victims, victims, nodes, service=service)
     workload = _workload(cluster, wanted)
     labels = workload["spec"]["selector"] if workload else {}
@@ -76,6 +77,8 @@ def find(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
     many = getattr(fault, "count", None)
     victims = ready if many is None else _drawn(rng, fault, ready, f"ready pods of {wanted}")
     _keep_ourselves(victims, wanted)
+    if isinstance(fault, PodSignal):
+        _keep_others(victims)
     may_exec = all(cluster.may(verb, "", "pods/exec", wanted.namespace) for verb in ("get", "create"))
     labels = labels or _labels(selector)
     return Found(wanted, pods, victims, (), workload, labels, selector, service, may_exec)
@@ -163,6 +166,15 @@ def _keep_ourselves(victims: Sequence[Json], wanted: KubernetesTarget) -> None:
         raise BackendError(f"{wanted}: the pod that this program runs in is one of them, and never touched")
 
 
+def _keep_others(victims: Sequence[Json]) -> None:
+    """Process 1 of such a pod is not that of its container, but the node's own, or the pod's."""
+    for pod in victims:
+        for key in ("hostPID", "shareProcessNamespace"):
+            if pod["spec"].get(key):
+                name = pod["metadata"]["name"]
+                raise BackendError(f"pod {name} has {key}: its process 1 is not that of the container")
+
+
 def _service(cluster: Kubernetes, plan: Plan, wanted: KubernetesTarget) -> Json | None:
     if wanted.service is None:
         return None
@@ -185,4 +197,5 @@ def _is_called(plan: Plan, wanted: KubernetesTarget, service: Json) -> bool:
     spec, balanced = service["spec"], (service["status"].get("loadBalancer") or {}).get("ingress") or ()
     known = {*(spec.get("clusterIPs") or ()), *(spec.get("externalIPs") or ())}
     known |= {each.get("ip") or each.get("hostname") for each in balanced}
-    return host in known or parts.port in {each.get("nodePort") for each in spec.get("ports") or ()}
+    ports = {each["nodePort"] for each in spec.get("ports") or () if "nodePort" in each}
+    return host in known or parts.port in ports

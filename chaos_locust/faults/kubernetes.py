@@ -67,6 +67,12 @@ class KubernetesFault(Fault):
     touches: ClassVar[Literal["pods", "workload", "nodes"]] = "pods"
     rights: ClassVar[tuple[tuple[str, str, str], ...]]
 
+    def clashes_with(self, other: Fault) -> str:
+        both_last = not (self.instant or other.instant)
+        if isinstance(other, KubernetesFault) and both_last and self.touches == other.touches != "pods":
+            return f"both change the same {self.touches}"
+        return super().clashes_with(other)
+
 
 class PodKill(KubernetesFault):
     """Pods are deleted, drawn by the plan's seed from those that are ready. What owns them makes others."""
@@ -153,7 +159,8 @@ class RolloutImage(KubernetesFault):
 
 
 class PodCpu(KubernetesFault):
-    """The container's CPU limit is lowered in place (Kubernetes 1.33 and later), without a restart."""
+    """The container's CPU limit is lowered in place (Kubernetes 1.33 and later), without a restart. It must
+    have one, for Kubernetes takes no limit from a running pod."""
 
     kind: ClassVar[str] = "pod_cpu"
     summary: ClassVar[str] = "lowers the CPU limit of running containers, and puts it back"
@@ -176,8 +183,10 @@ class PodPartition(KubernetesFault):
     rights: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("create", "networking.k8s.io", "networkpolicies"),
         ("delete", "networking.k8s.io", "networkpolicies"),
+        ("get", "networking.k8s.io", "networkpolicies"),
         ("create", "batch", "jobs"),
         ("delete", "batch", "jobs"),
+        ("get", "batch", "jobs"),
         ("get", "", "pods/log"),
     )
 
@@ -198,7 +207,8 @@ class NodeCordon(KubernetesFault):
 
 
 class NodeDrain(NodeCordon):
-    """Cordons nodes and evicts their pods, but those of daemon sets and of Kubernetes itself."""
+    """Cordons nodes and evicts their pods, but those of daemon sets and of the node itself. Refused where one
+    of them is in a namespace that is not allowed, as those of Kubernetes never are."""
 
     kind: ClassVar[str] = "node_drain"
     summary: ClassVar[str] = "drains nodes, and lets pods come again afterwards"
