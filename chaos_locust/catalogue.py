@@ -16,7 +16,8 @@ from chaos_locust.data import DURATION_PATTERN
 from chaos_locust.faults.base import Fault
 
 EXTRAS: Mapping[str, str] = {
-    family: family for family in ("containers", "kubernetes", "postgres", "redis")
+    **{family: family for family in ("containers", "kubernetes", "postgres", "redis")},
+    "chaos_mesh": "kubernetes",
 }
 """Family -> what to add in `pip install 'chaos-locust[...]'`; the others need nothing more."""
 

@@ -25,6 +25,7 @@ BUILT_IN = {
     "postgres": "chaos_locust.backends.postgres:PostgresBackend",
     "redis": "chaos_locust.backends.redis:RedisBackend",
     "kubernetes": "chaos_locust.backends.kubernetes:KubernetesBackend",
+    "chaos_mesh": "chaos_locust.backends.chaos_mesh:ChaosMeshBackend",
 }
 
 

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from chaos_locust.data import check_mapping, within
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
 from chaos_locust.faults import (
+    chaos_mesh,
+    chaos_mesh_words,
     clock,
     containers,
     files,
@@ -37,6 +39,8 @@ BUILT_IN: tuple[type[Fault], ...] = (
     *clock.FAULTS,
     *containers.FAULTS,
     *kubernetes.FAULTS,
+    *chaos_mesh.FAULTS,
+    *chaos_mesh_words.FAULTS,
     *postgres.FAULTS,
     *redis.FAULTS,
     *identity.FAULTS,

@@ -23,7 +23,7 @@ BY_SCHEME = {
     "valkeys": ("redis",),
     "unix": ("containers",),
     "tcp": ("containers",),
-    "kubernetes": ("kubernetes",),
+    "kubernetes": ("kubernetes", "chaos_mesh"),
     "": ("files", "clock"),
 }
 """Families of faults that leave marks at such a place; without a scheme: a folder."""

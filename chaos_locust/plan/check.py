@@ -51,6 +51,7 @@ def check_plan(plan: Plan) -> Checked:
     problems = [*_taken_names(plan), *target_problems(plan)]
     unknown = _unknown_names(plan)
     warnings = _infinite_percentiles(plan)
+    warnings += [Problem(place, text) for place, fault in plan.placed_faults() for text in fault.warnings()]
     if plan.load is None:
         if plan.objectives or plan.faults:
             text = "is not given, so it is not known beforehand how long the run is and what it can decide"
