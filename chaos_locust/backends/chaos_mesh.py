@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from chaos_locust.backends.base import Effect, Reading, Undo, mark
+from chaos_locust.backends.base import Effect, Reading, Undo
 from chaos_locust.backends.chaos_mesh_body import MARGIN_S, drawn
 from chaos_locust.backends.chaos_mesh_effect import chaos_mesh_effect
 from chaos_locust.backends.chaos_mesh_object import KINDS
@@ -21,34 +18,23 @@ from chaos_locust.backends.chaos_mesh_wire import (
     remove,
     wait_injected,
 )
+from chaos_locust.backends.kubernetes import KubernetesBackend, named, where_of
 from chaos_locust.backends.kubernetes_api import Kubernetes, Refused
 from chaos_locust.backends.kubernetes_change import MARK
 from chaos_locust.backends.kubernetes_look import Look
-from chaos_locust.backends.link_watch import LinkWatch
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.chaos_mesh import ChaosMesh, ChaosMeshFault
 from chaos_locust.faults.chaos_mesh_manifest import EMBEDDED
-from chaos_locust.plan.cluster import Cluster
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
 
-LONGEST_MARK = 57
-"""Of a label's value, 63: and what a Schedule makes is called by its name and five letters more."""
 
-SCHEME = "kubernetes"
-
-
-class ChaosMeshBackend:
-    """An Undo: {backend, action: the kind, cluster: kubeconfig and context, mark, target: as in the plan,
-    where: as in `chaos_mesh_wire`, body: the experiment as it is created; and for looking on: namespace,
-    selector, container, victims: [{namespace, name, uid, container}], nodes, service, may_exec}."""
+class ChaosMeshBackend(KubernetesBackend):
+    """An Undo: as of KubernetesBackend, and where: as in `chaos_mesh_wire`, body: the experiment as it is
+    created."""
 
     name = "chaos_mesh"
-
-    def __init__(self, watch: LinkWatch) -> None:
-        self._clusters: dict[str, Kubernetes] = {}
-        self._lock = threading.Lock()
 
     def preflight(self, plan: Plan, fault: Fault, target: Target) -> list[Problem]:
         assert isinstance(fault, ChaosMeshFault)
@@ -56,40 +42,22 @@ class ChaosMeshBackend:
         if target.kubernetes is None:
             return [Problem(place, f"is missing; a {fault.kind} needs it")]
         try:
-            found = chaos_mesh_problems(self._of_plan(plan), plan, fault, target)
+            return chaos_mesh_problems(self._cluster(where_of(plan)), plan, fault, target)
         except BackendError as error:
-            found = [str(error)]
-        return [Problem(place, f"{fault.name} ({fault.kind}): {text}") for text in found]
+            return [Problem(place, f"{fault.name}: {error}")]
 
     def open(self, run_id: str, plan: Plan, target: Target) -> Undo | None:
         return None
 
-    def build(self, undo: Undo, target: Target) -> None:
-        raise BackendError("nothing has to be made before an experiment of Chaos Mesh")
-
     def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
         assert isinstance(fault, ChaosMeshFault)
-        cluster = self._of_plan(plan)
-        name = mark(run_id, fault.name, longest=LONGEST_MARK)
+        cluster = self._cluster(where_of(plan))
+        name = named(run_id, fault.name)
         found, body = drawn(cluster, plan, fault, target, name)
         makes = body["spec"]["type"] if body["kind"] == "Schedule" else None
         space = body["metadata"]["namespace"]
-        return {
-            "backend": self.name,
-            "action": fault.kind,
-            "cluster": cluster.place,
-            "mark": name,
-            "target": str(found.target),
-            "where": {"kind": body["kind"], "namespace": space, "name": name, "makes": makes},
-            "body": body,
-            "namespace": found.target.namespace,
-            "selector": found.selector,
-            "container": found.target.container,
-            "victims": found.named(),
-            "nodes": [],
-            "service": found.service,
-            "may_exec": found.may_exec,
-        }
+        where = {"kind": body["kind"], "namespace": space, "name": name, "makes": makes}
+        return self._undo(cluster, found, name, fault.kind) | {"where": where, "body": body}
 
     def inject(self, fault: Fault, undo: Undo) -> None:
         cluster = self._of(undo)
@@ -99,9 +67,6 @@ class ChaosMeshBackend:
         else:
             assert isinstance(fault, ChaosMesh)
             create_ending(cluster, undo["body"], fault.image, (fault.duration_s or 0.0) + MARGIN_S)
-
-    def adjust(self, fault: Fault, undo: Undo, elapsed_s: float) -> None:
-        raise BackendError(f"a {fault.kind} does not change with time")
 
     def observe(self, fault: Fault, undo: Undo) -> Reading:
         """The bytes of those pods are counted first that Chaos Mesh chose."""
@@ -132,38 +97,14 @@ class ChaosMeshBackend:
         where = undo["where"]
         return f"the {where['kind']} {where['namespace']}/{where['name']} on {undo['target']}"
 
-    def scan(self, place: str) -> list[Undo]:
-        """place: kubernetes://CONTEXT, or kubernetes:// for the current one. Of all namespaces."""
-        parts = urlsplit(place)
-        if place and parts.scheme != SCHEME:
-            return []
-        try:
-            cluster = self._cluster({"context": parts.netloc} if parts.netloc else {})
-            return [undo for kind in KINDS for undo in _left(cluster, kind)]
-        except BackendError:
-            if place:
-                raise
-            return []  # nobody need have a cluster
-
-    def _of_plan(self, plan: Plan) -> Kubernetes:
-        given = {"kubeconfig": plan.kubernetes.kubeconfig, "context": plan.kubernetes.context}
-        return self._cluster({key: value for key, value in given.items() if value is not None})
-
-    def _of(self, undo: Undo) -> Kubernetes:
-        return self._cluster(undo["cluster"])
-
-    def _cluster(self, where: dict[str, str]) -> Kubernetes:
-        key = json.dumps(where, sort_keys=True)
-        with self._lock:
-            if key not in self._clusters:
-                self._clusters[key] = Kubernetes(Cluster(**where))
-            return self._clusters[key]
+    def _marked(self, cluster: Kubernetes, namespace: str | None) -> list[Undo]:
+        return [undo for kind in KINDS for undo in _left(cluster, namespace, kind)]
 
 
-def _left(cluster: Kubernetes, kind: str) -> list[Undo]:
+def _left(cluster: Kubernetes, namespace: str | None, kind: str) -> list[Undo]:
     """Those of ours of one kind; none where the cluster has no Chaos Mesh, or not that of it."""
     try:
-        found = cluster.all_of(KINDS[kind], selector=MARK)
+        found = cluster.all_of(KINDS[kind], namespace, MARK)
     except Refused as error:
         if error.status == 404:
             return []
@@ -177,7 +118,7 @@ def _scanned(cluster: Kubernetes, kind: str, found: dict[str, Any]) -> Undo:
     return {
         "backend": ChaosMeshBackend.name,
         "action": "experiment",
-        "cluster": cluster.place,
+        "cluster": {**cluster.place, "server": cluster.where},
         "mark": about["labels"][MARK],
         "target": f"pods in {about['namespace']}",
         "where": {

@@ -63,7 +63,7 @@ class KubernetesBackend:
         if target.kubernetes is None:
             return [Problem(place, f"is missing; a {fault.kind} needs it")]
         try:
-            cluster = self._cluster(_where(plan))
+            cluster = self._cluster(where_of(plan))
             return kubernetes_problems(cluster, plan, fault, target)
         except BackendError as error:
             return [Problem(place, str(error))]
@@ -73,7 +73,7 @@ class KubernetesBackend:
         cuts = [each for each in plan.faults if isinstance(each, PodPartition) and each.target == target.name]
         if not cuts:
             return None
-        cluster = self._cluster(_where(plan))
+        cluster = self._cluster(where_of(plan))
         found = find(cluster, plan, cuts[0], target)
         name = named(run_id, target.name, "probe")
         return {
@@ -92,7 +92,7 @@ class KubernetesBackend:
 
     def prepare(self, run_id: str, plan: Plan, fault: Fault, target: Target) -> Undo:
         assert isinstance(fault, KubernetesFault)
-        cluster = self._cluster(_where(plan))
+        cluster = self._cluster(where_of(plan))
         found = find(cluster, plan, fault, target)
         name = named(run_id, fault.name)
         undo = self._undo(cluster, found, name, fault.kind)
@@ -171,6 +171,9 @@ class KubernetesBackend:
             if place or not isinstance(error, NoCluster):
                 raise
             return []  # nobody need have a cluster
+        return self._marked(cluster, namespace)
+
+    def _marked(self, cluster: Kubernetes, namespace: str | None) -> list[Undo]:
         return marked(cluster, namespace, self.name)
 
     def _undo(self, cluster: Kubernetes, found: Found, name: str, action: str) -> Undo:
@@ -212,7 +215,7 @@ class KubernetesBackend:
             return self._clusters[key]
 
 
-def _where(plan: Plan) -> dict[str, str]:
+def where_of(plan: Plan) -> dict[str, str]:
     """Which cluster: no credentials, for it stands in leases."""
     cluster = plan.kubernetes
     found = {"kubeconfig": cluster.kubeconfig, "context": cluster.context}

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import yaml
 
+from chaos_locust.backends.chaos_mesh_rights import mesh_rights_of_plan
 from chaos_locust.backends.kubernetes_api import Kubernetes
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodScale, RolloutImage
+from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodCpu, PodScale, RolloutImage
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.probes import probes_of
@@ -31,7 +32,7 @@ def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
         needed.append(("list", "autoscaling", "horizontalpodautoscalers"))
     if isinstance(fault, RolloutImage) and kind == "statefulset":
         needed.append(("delete", "", "pods"))
-    if not fault.instant and not isinstance(fault, PodScale | RolloutImage) and not target.is_nodes:
+    if isinstance(fault, PodCpu):
         needed += [("get", "", "pods"), ("patch", "", "pods")]
     return sorted(set(needed))
 
@@ -58,6 +59,8 @@ def rights_of_plan(plan: Plan, where: KubernetesTarget) -> list[Right]:
     for name in probes_of(plan):
         if target := is_there(name):
             needed.update(rights_to_read(target))
+    if where.namespace is not None:
+        needed.update(mesh_rights_of_plan(plan, where.namespace))
     return sorted(needed)
 
 
