@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from chaos_locust.backends.kubernetes_exec import executed
 from chaos_locust.backends.kubernetes_reach import reached
-from chaos_locust.backends.kubernetes_words import first_line, told, why
+from chaos_locust.backends.kubernetes_words import told, why
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster
 
@@ -167,33 +167,17 @@ class Kubernetes:
     def run(
         self, namespace: str, pod: str, container: str, command: Sequence[str], limit_s: float = ANSWER_S[1]
     ) -> tuple[int | None, str]:
-        """A command in a container: its exit code, None where it was cut off, and what it wrote. By a client
-        of its own, for such a call changes how its client speaks."""
-        from kubernetes import client, stream
-        from kubernetes.client.exceptions import ApiException
-        from websocket import WebSocketException
-
-        own: Any = client.ApiClient(self._settings)
+        """A command in a container: its exit code, None where it was cut off, and what it wrote."""
+        query = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query += [("command", word) for word in command]
+        path = PODS.path(namespace, pod, "exec")
+        _, url, headers, *_ = self._client.param_serialize(
+            "GET", path, query_params=query, header_params={}, auth_settings=["BearerToken"]
+        )
         try:
-            opened = stream.stream(
-                client.CoreV1Api(own).connect_get_namespaced_pod_exec, pod, namespace, container=container,
-                command=list(command), stdout=True, stderr=True, _preload_content=False,
-                _request_timeout=limit_s,
-            )  # fmt: skip
-            try:
-                opened.run_forever(timeout=limit_s)
-                ended = None if opened.is_open() else _exit_code(opened)
-                text = opened.read_all()  # which forgets the code
-            finally:
-                opened.close()
-        except ApiException as error:
-            raise BackendError(f"exec in {namespace}/{pod}: {str(error.reason).strip()[:200]}") from None
-        except (OSError, ValueError, WebSocketException) as error:
-            raise BackendError(f"exec in {namespace}/{pod}: {first_line(error)}") from None
-        finally:
-            with contextlib.suppress(Exception):
-                own.close()
-        return ended, text
+            return executed(self._settings, url, headers, limit_s)
+        except BackendError as error:
+            raise BackendError(f"exec in {namespace}/{pod}: {error}") from None
 
     # -- the wire ---------------------------------------------------------------------------------------
 
@@ -268,12 +252,3 @@ def _pause_s(answer: Any) -> float | None:
     if answer.status != 429 or not named.isdecimal() or float(named) > LONGEST_PAUSE_S:
         return None
     return float(named)
-
-
-def _exit_code(opened: Any) -> int | None:
-    """`.returncode` of the client fails where the node's answer has no code, or none came."""
-    try:
-        code = opened.returncode
-    except (ValueError, TypeError):
-        return None
-    return None if code is None else int(code)
