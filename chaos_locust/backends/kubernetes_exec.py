@@ -59,7 +59,7 @@ def _ended(status: bytes) -> tuple[int | None, str]:
         if found["status"] == "Success":
             return 0, ""
         causes = (found.get("details") or {}).get("causes") or ()
-        codes = [int(each["message"]) for each in causes if each["reason"] == "ExitCode"]
+        codes = [int(each["message"]) for each in causes if each.get("reason") == "ExitCode"]
         return (codes[0], "") if codes else (None, str(found.get("message") or ""))
     except (ValueError, KeyError, TypeError):
         return None, ""
