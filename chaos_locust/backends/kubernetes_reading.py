@@ -74,7 +74,8 @@ def received_bytes(proc_net_dev: str) -> int | None:
     """Of all devices but the loopback, from the text of /proc/net/dev."""
     total, seen = 0, False
     for line in proc_net_dev.splitlines():
-        device, colon, counts = line.partition(":")
-        if colon and device.strip() != "lo" and counts.split()[:1]:
-            total, seen = total + int(counts.split()[0]), True
+        device, _, counts = line.partition(":")
+        received = next(iter(counts.split()), "")
+        if device.strip() != "lo" and received.isdecimal():
+            total, seen = total + int(received), True
     return total if seen else None

@@ -73,6 +73,7 @@ def find(cluster: Kubernetes, plan: Plan, fault: KubernetesFault, target: Target
     pods = cluster.all_of(PODS, wanted.namespace, selector)
     if not pods and fault.touches == "pods":
         raise BackendError(f"{wanted}: there are no such pods")
+    _know_container(pods if workload is None else [workload["spec"]["template"]], wanted)
     ready = sorted(filter(is_ready, pods), key=lambda pod: str(pod["metadata"]["name"]))
     many = getattr(fault, "count", None)
     victims = ready if many is None else _drawn(rng, fault, ready, f"ready pods of {wanted}")
@@ -156,6 +157,14 @@ def _evictable(cluster: Kubernetes, plan: Plan, fault: NodeDrain, nodes: Sequenc
     if len(found) > fault.most_pods:
         raise BackendError(f"a drain would evict {len(found)} pods, and most_pods is {fault.most_pods}")
     return found
+
+
+def _know_container(pods: Sequence[Json], wanted: KubernetesTarget) -> None:
+    """pods: or the template that they are made from."""
+    for pod in pods:
+        names = [each["name"] for each in pod["spec"]["containers"]]
+        if wanted.container not in (None, *names):
+            raise BackendError(f"{wanted} has no container {wanted.container}; it has {', '.join(names)}")
 
 
 def _keep_ourselves(victims: Sequence[Json], wanted: KubernetesTarget) -> None:
