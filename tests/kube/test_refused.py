@@ -147,7 +147,9 @@ def plan_of(space: Space, folder: Path, **more: Any) -> Path:
         "host": "http://127.0.0.1:1",
         "requests": [{"path": "/"}],
         "load": [{"step": "base", "rate": "10/s", "for": "30s"}],
-        "objectives": ["error_rate < 50%"],
+        "objectives": ["error_rate < 50% during run"],
+        "warm_up": "2s",
+        "baseline": "5s",
     }
     document["faults"][0]["at"] = "10s"
     path = folder / "plan.yaml"

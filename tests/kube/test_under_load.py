@@ -21,7 +21,7 @@ COMMAND = (sys.executable, "-c", "from chaos_locust.cli import main; main()")
 @pytest.mark.parametrize(("count", "code"), [(1, 0), ("all", 3)])
 def test_pods_are_killed(api: Any, tmp_path: Path, count: Any, code: int) -> None:
     with namespace(api) as space:
-        space.apply("deployment", "web")
+        space.apply("deployment", "web", 3, {"requests": {"cpu": "20m"}})
         host = space.service()
         done, verdict = run(space, host, tmp_path, count)
         assert done.returncode == code, done.stdout + done.stderr
@@ -43,7 +43,7 @@ def run(space: Space, host: str, folder: Path, count: Any) -> tuple[Any, Any]:
         "kubernetes": {"namespaces": [space.name]},
         "targets": {"web": {"kubernetes": target}},
         "requests": [{"path": "/"}],
-        "load": [{"step": "base", "rate": "200/s", "for": "35s"}],
+        "load": [{"step": "base", "rate": "200/s", "for": "45s"}],
         "warm_up": "2s",
         "baseline": "10s",
         "timeout": "2s",
