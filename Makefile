@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reord
 # The tests start some hundred Pythons, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo lint test test-long crash-matrix bench simulate lock clean
+.PHONY: demo lint test test-long test-kube crash-matrix bench simulate lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/chaos-locust demo
@@ -26,6 +26,10 @@ test: lint
 
 test-long: $(VENV)/installed
 	$(PYTEST) -m long $(AT_ONCE)
+
+# In a real cluster: that of KUBECONFIG, or one that the script CHAOS_LOCUST_KUBE_UP starts.
+test-kube: $(VENV)/installed
+	tests/kube/run.sh $(PYTEST)
 
 # Every kind of fault, every process killed, at every point: most of an hour, as root for all kinds.
 crash-matrix: $(VENV)/installed

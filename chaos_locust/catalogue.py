@@ -15,7 +15,10 @@ from pydantic.json_schema import models_json_schema
 from chaos_locust.data import DURATION_PATTERN
 from chaos_locust.faults.base import Fault
 
-EXTRAS: Mapping[str, str] = {"containers": "containers", "postgres": "postgres", "redis": "redis"}
+EXTRAS: Mapping[str, str] = {
+    **{family: family for family in ("containers", "kubernetes", "postgres", "redis")},
+    "chaos_mesh": "kubernetes",
+}
 """Family -> what to add in `pip install 'chaos-locust[...]'`; the others need nothing more."""
 
 NEEDS: Mapping[str, str] = {"link": "proxy, or upstream and listen"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaos_locust.conductor import View
-from chaos_locust.events import Event, Recording, RunStarted
+from chaos_locust.events import Event, ProbeRead, Recording, RunStarted
 from chaos_locust.judge.live import abort_met, baseline_state, climb_broken, steady_now
 from chaos_locust.measure.histogram import Layout
 from chaos_locust.measure.window import ARRIVALS, Window
@@ -58,8 +58,8 @@ class Watch:
         newest = max((second for second, _ in changes), default=0)
         if newest >= self._forget_at:
             self._forget_at = newest + MEMORY_S
-            kept = {key for key in self.windows if key[0] < MEMORY_S or key[0] >= newest - MEMORY_S}
-            self.windows = {key: window for key, window in self.windows.items() if key in kept}
+            self.windows = {key: each for key, each in self.windows.items() if _is_kept(key[0], newest)}
+            self.events = [e for e in self.events if not isinstance(e, ProbeRead) or _is_kept(e.t_s, newest)]
 
     def view(self, now_s: float, baseline_wanted: bool) -> View:
         """The state of the target as of `now_s`. baseline_wanted: see `Conductor.wants_baseline`."""
@@ -80,9 +80,13 @@ class Watch:
             steady=steady,
             steady_for_s=0.0 if self._steady_since is None else second - self._steady_since,
             baseline=baseline,
-            abort=abort_met(self.plan, self.windows, second) or self._climb_broken(recording, second),
+            abort=abort_met(self.plan, self.windows, second, self._probes())
+            or self._climb_broken(recording, second),
         )
         return self._view
+
+    def _probes(self) -> tuple[ProbeRead, ...]:
+        return tuple(event for event in self.events if isinstance(event, ProbeRead))
 
     def _climb_broken(self, recording: Recording, second: int) -> str | None:
         """A stress load ends where an objective broke. Each step is looked at once, when it is over."""
@@ -110,3 +114,7 @@ class Watch:
             sent=self.sent,
             failed=self.failed,
         )
+
+
+def _is_kept(t_s: float, newest_s: float) -> bool:
+    return t_s < MEMORY_S or t_s >= newest_s - MEMORY_S

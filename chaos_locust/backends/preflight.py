@@ -12,6 +12,7 @@ from chaos_locust.backends.registry import backend_for
 from chaos_locust.backends.state import state_problems
 from chaos_locust.errors import PreflightFailed, Problem
 from chaos_locust.plan.model import Plan
+from chaos_locust.plan.probes import probes_of
 
 CONNECT_LIMIT_S = 5.0
 LEAST_FREE_BYTES = 32_000_000
@@ -22,6 +23,10 @@ def preflight(plan: Plan, results: Path) -> None:
     problems = [*_results_problems(results), *_host_problems(plan.host)]
     if plan.faults:
         problems += state_problems(os.environ)
+    if probes_of(plan):
+        from chaos_locust.backends.kubernetes_preflight import reading_problems
+
+        problems += reading_problems(plan)
     for fault in plan.faults:
         problems += backend_for(fault).preflight(plan, fault, plan.targets[fault.target])
     if problems:

@@ -24,6 +24,8 @@ BUILT_IN = {
     "containers": "chaos_locust.backends.containers:ContainersBackend",
     "postgres": "chaos_locust.backends.postgres:PostgresBackend",
     "redis": "chaos_locust.backends.redis:RedisBackend",
+    "kubernetes": "chaos_locust.backends.kubernetes:KubernetesBackend",
+    "chaos_mesh": "chaos_locust.backends.chaos_mesh:ChaosMeshBackend",
 }
 
 

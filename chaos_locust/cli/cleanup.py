@@ -21,8 +21,8 @@ def cleanup(
     at: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also look there: http://... (a proxy's API), postgres://..., redis://..., /folder;"
-            " may be repeated."
+            help="Also look there: http://... (a proxy's API), postgres://..., redis://..., "
+            "kubernetes://CONTEXT?namespace=NAME, /folder; may be repeated."
         ),
     ] = None,
 ) -> None:

@@ -63,6 +63,10 @@ class Fault(Data):
             problems.append(Problem("for", f"is missing; say how long the {cls.kind} lasts, such as 15s"))
         return problems
 
+    def warnings(self) -> list[str]:
+        """What its author should know, though it can be done."""
+        return []
+
     def next_change_s(self, elapsed_s: float) -> float:
         """When one that `changes` does so next, in seconds after its onset."""
         return elapsed_s + 0.5

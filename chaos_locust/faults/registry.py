@@ -10,11 +10,14 @@ from types import MappingProxyType
 from chaos_locust.data import check_mapping, within
 from chaos_locust.errors import ChaosError, InvalidPlan, Problem
 from chaos_locust.faults import (
+    chaos_mesh,
+    chaos_mesh_words,
     clock,
     containers,
     files,
     http,
     identity,
+    kubernetes,
     network,
     packets,
     postgres,
@@ -35,6 +38,9 @@ BUILT_IN: tuple[type[Fault], ...] = (
     *files.FAULTS,
     *clock.FAULTS,
     *containers.FAULTS,
+    *kubernetes.FAULTS,
+    *chaos_mesh.FAULTS,
+    *chaos_mesh_words.FAULTS,
     *postgres.FAULTS,
     *redis.FAULTS,
     *identity.FAULTS,

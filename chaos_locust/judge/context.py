@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from chaos_locust.events import ProbeRead
 from chaos_locust.judge.claims import Range
@@ -166,9 +167,16 @@ class Context:
 
     def readings(self, measure: Measure, seconds: range) -> list[float | None]:
         """What a probe read in `seconds`; None where it could not read."""
+        return [read.value if read.ok else None for read in self._read(measure, seconds)]
+
+    def longest_gap_s(self, measure: Measure, seconds: range) -> float:
+        """The longest time of `seconds` without a reading."""
+        times = [seconds.start, *(read.t_s for read in self._read(measure, seconds)), seconds.stop]
+        return max(later - earlier for earlier, later in pairwise(times))
+
+    def _read(self, measure: Measure, seconds: range) -> list[ProbeRead]:
         name = f"{measure.probe_name}({measure.probe_args or ''})"
-        found = [p for p in self.probes if p.probe == name and seconds.start <= p.t_s < seconds.stop]
-        return [p.value if p.ok else None for p in found]
+        return [p for p in self.probes if p.probe == name and seconds.start <= p.t_s < seconds.stop]
 
     def _probe(self, measure: Measure, seconds: range) -> Measured | None:
         """From the least to the greatest reading; None when any could not be read."""

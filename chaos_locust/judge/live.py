@@ -6,9 +6,9 @@ All are asked about the time up to `now_s`, which should lie two seconds back.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from chaos_locust.events import Recording
+from chaos_locust.events import ProbeRead, Recording
 from chaos_locust.judge.claims import DEVIATED, INCONCLUSIVE, UPHELD
 from chaos_locust.judge.context import Context, Place
 from chaos_locust.judge.course import Course, course_of
@@ -59,7 +59,9 @@ def baseline_state(plan: Plan, recording: Recording, now_s: float) -> tuple[Outc
     return outcome, findings
 
 
-def abort_met(plan: Plan, windows: Mapping[tuple[int, str], Window], now_s: float) -> str | None:
+def abort_met(
+    plan: Plan, windows: Mapping[tuple[int, str], Window], now_s: float, probes: Sequence[ProbeRead] = ()
+) -> str | None:
     """The text of an abort condition that has held for its time up to now; None: none has."""
     if not plan.abort:
         return None
@@ -67,7 +69,7 @@ def abort_met(plan: Plan, windows: Mapping[tuple[int, str], Window], now_s: floa
     stop = math.floor(now_s)
     longest = math.ceil(max(condition.for_s for condition in plan.abort))
     recent = {key: window for key, window in windows.items() if stop - longest <= key[0] < stop}
-    ctx = Context(plan, course, Series(recent, plan.load, now_s))
+    ctx = Context(plan, course, Series(recent, plan.load, now_s), probes)
     for condition in plan.abort:
         at = range(stop - math.ceil(condition.for_s), stop)
         subjects = ctx.series.names if condition.rule.subject == EACH_REQUEST else [condition.rule.subject]
@@ -112,4 +114,5 @@ def _context(plan: Plan, recording: Recording, now_s: float, least: int | None =
     if least is not None:
         baseline = course.baseline.seconds[-REFERENCE_S:]
         recent = {key: window for key, window in recent.items() if key[0] >= least or key[0] in baseline}
-    return Context(plan, course, Series(recent, plan.load, now_s))
+    probes = tuple(event for event in recording.events if isinstance(event, ProbeRead))
+    return Context(plan, course, Series(recent, plan.load, now_s), probes)

@@ -19,6 +19,9 @@ from chaos_locust.judge.words import seconds as in_words
 from chaos_locust.plan.objectives import Objective
 from chaos_locust.plan.samples import SMALLEST_FLOOR
 
+PROBE_GAP_S = 3.0
+"""Probes are read once a second: where there is nothing for longer, nobody looked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -90,14 +93,19 @@ class Rule:
         worst = max(known) if self.objective.op in ("<", "<=") else min(known)
         outcome = compare(Range(worst, worst), self.objective.op, self.bound)
         told = f"the worst of {len(known)} readings was {number(worst, self.objective.bound.unit)}"
-        if outcome is UPHELD and (place.cut or len(known) < len(readings)):
-            why = (
-                "the run ended before its time"
-                if place.cut
-                else f"{len(readings) - len(known)} readings failed"
-            )
+        if outcome is UPHELD and (why := self._unread(ctx, place, len(readings) - len(known))):
             return Decision(INCONCLUSIVE, f"{told}, but {why}")
         return Decision(outcome, told, worst if self.objective.op in ("<", "<=") else -worst)
+
+
+    def _unread(self, ctx: Context, place: Place, failed: int) -> str:
+        """What of the time nobody looked at; empty: all was."""
+        gap_s = ctx.longest_gap_s(self.objective.measure, place.at)
+        if place.cut:
+            return "the run ended before its time"
+        if failed:
+            return f"{failed} readings failed"
+        return f"nothing was read for {in_words(gap_s)}" if gap_s > PROBE_GAP_S else ""
 
 
 def rule_of(ctx: Context, objective: Objective, subject: str | None) -> Rule | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from chaos_locust.judge.context import FAILED, Context
-from chaos_locust.judge.course import Stretch
+from chaos_locust.judge.course import FaultCourse, Stretch
 from chaos_locust.judge.recovery import recovery_after
 from chaos_locust.judge.rules import guard_s, rule_of
 from chaos_locust.judge.series import Series
@@ -141,6 +141,26 @@ def fault_records(ctx: Context, rules: SteadyRules) -> tuple[FaultRecord, ...]:
                 course.effect,
                 interval,
                 course.detail,
+                _ready_again_s(ctx, course) if course.ran else None,
             )
         )
     return tuple(records)
+
+
+def _ready_again_s(ctx: Context, course: FaultCourse) -> float | None:
+    """Until as many pods were ready as just before the fault was asked for, and stayed so."""
+    probe = f"ready_replicas({course.fault.target})"
+    ready = [(read.t_s, read.value) for read in ctx.probes if read.probe == probe and read.value is not None]
+    assert course.asked_s is not None
+    asked_s = course.asked_s
+    before = [value for t_s, value in ready if t_s < asked_s]
+    since_s = course.active_s if course.fault.instant else course.reverted_s
+    after = [(t_s, value) for t_s, value in ready if t_s >= asked_s]
+    if not before or since_s is None or not after:
+        return None
+    short = [place for place, (_, value) in enumerate(after) if value < before[-1]]
+    if not short:
+        return 0.0
+    if short[-1] + 1 == len(after):
+        return math.inf
+    return max(0.0, after[short[-1] + 1][0] - since_s)

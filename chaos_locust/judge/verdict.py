@@ -67,7 +67,8 @@ class FaultRecord:
     """What became of a fault. Times in seconds of the run; None: never came.
 
     recovery: seconds after it ended (an instant fault: after it started) as an interval; an upper end
-    of inf: not recovered when the run ended.
+    of inf: not recovered when the run ended. ready_again_s: in Kubernetes' sense, since the same instant: as
+    many pods ready as before; inf: not when the run ended; None: nobody looked.
     """
 
     name: str
@@ -84,6 +85,7 @@ class FaultRecord:
     effect: str
     recovery: tuple[float, float] | None
     detail: str = ""
+    ready_again_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

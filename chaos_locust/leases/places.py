@@ -23,6 +23,7 @@ BY_SCHEME = {
     "valkeys": ("redis",),
     "unix": ("containers",),
     "tcp": ("containers",),
+    "kubernetes": ("kubernetes", "chaos_mesh"),
     "": ("files", "clock"),
 }
 """Families of faults that leave marks at such a place; without a scheme: a folder."""
@@ -55,7 +56,7 @@ def _families(place: str) -> tuple[str, ...]:
     if scheme not in BY_SCHEME or not place.startswith(f"{scheme}://" if scheme else "/"):
         allowed = (
             "the URL of a proxy's API (http://...), postgres://..., redis://..., "
-            "a Docker socket (unix://...), or a folder (/...)"
+            "a Docker socket (unix://...), a cluster (kubernetes://CONTEXT), or a folder (/...)"
         )
         raise ChaosError(f"--at: '{redact_text(place)}' is no place to look at; allowed: {allowed}")
     return BY_SCHEME[scheme]

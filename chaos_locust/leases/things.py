@@ -67,6 +67,8 @@ def _things(plan: Plan, target: Target, need: str) -> Iterator[Thing]:
                 yield "path", _real(path)
         case "container" if target.container is not None:
             yield "container", target.container
+        case "kubernetes" if target.kubernetes is not None:
+            yield "kubernetes", f"{plan.kubernetes.context or 'the current context'}: {target.kubernetes}"
         case "postgres" | "redis":
             if (url := getattr(target, need)) is not None:
                 for server in _servers(url):

@@ -43,9 +43,11 @@ from chaos_locust.locust_plugin.history import HistoryFile
 from chaos_locust.locust_plugin.master import LoadMaster
 from chaos_locust.locust_plugin.messages import epoch_clock
 from chaos_locust.locust_plugin.operations import Row
+from chaos_locust.locust_plugin.probing import Probing
 from chaos_locust.measure.clock import ClockError
 from chaos_locust.measure.window import Window
 from chaos_locust.plan.model import Plan
+from chaos_locust.plan.probes import probes_of
 from chaos_locust.watch import PROVISIONAL_S, Watch
 
 logger = logging.getLogger("chaos_locust")
@@ -80,6 +82,8 @@ class ChaosRun:
         self._journal = Journal(folder / JOURNAL_NAME, self._layout, lambda: self.now_s)
         self._history = HistoryFile(folder / HISTORY_NAME) if plan.invariants else None
         self._auditing = Auditing(plan.compliance, folder) if plan.compliance else None
+        probes = probes_of(plan)
+        self._probing = Probing(plan, probes, folder, self._on_event) if probes else None
         self._guardian = Guardian(self.run_id, plan, folder, self._on_guardian)
         sinks = self._on_event, self._on_windows, self._on_operations
         self._load = LoadMaster(environment, plan, self._layout, *sinks)
@@ -122,6 +126,8 @@ class ChaosRun:
             self._guardian.begin(self._start_epoch_s)
         if self._auditing is not None:
             self._auditing.begin(self._start_epoch_s)
+        if self._probing is not None:
+            self._probing.begin(self._start_epoch_s)
 
     def conduct(self) -> None:
         """Carries out the faults until the load's end or `interrupt`; `finish` has to follow."""
@@ -249,6 +255,8 @@ class ChaosRun:
                 self._on_event(event)
         if self._auditing is not None:
             self._auditing.join()
+        if self._probing is not None:
+            self._probing.end()
         if not began:
             self._journal.close()
             discard(self.folder)

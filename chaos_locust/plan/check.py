@@ -16,6 +16,7 @@ from chaos_locust.plan.load import Step
 from chaos_locust.plan.model import RESERVED, Plan
 from chaos_locust.plan.objectives import EACH_REQUEST, Objective, RecoveryObjective, Scope
 from chaos_locust.plan.parts import named_slo
+from chaos_locust.plan.probes import probe_problem
 from chaos_locust.plan.samples import request_shares
 from chaos_locust.units import format_duration
 
@@ -50,6 +51,7 @@ def check_plan(plan: Plan) -> Checked:
     problems = [*_taken_names(plan), *target_problems(plan)]
     unknown = _unknown_names(plan)
     warnings = _infinite_percentiles(plan)
+    warnings += [Problem(place, text) for place, fault in plan.placed_faults() for text in fault.warnings()]
     if plan.load is None:
         if plan.objectives or plan.faults:
             text = "is not given, so it is not known beforehand how long the run is and what it can decide"
@@ -135,11 +137,8 @@ def _unknown_names(plan: Plan) -> list[Problem]:
             is_after = rule.scope is not None and rule.scope.kind == "after"
             allowed, what = (faults, "fault") if is_after else ([*plan.labels()], "step or fault")
             problems += _unknown_subject(plan, rule, place)
-            if rule.measure.kind == "probe":
-                text = (
-                    f"nothing reads the probe {rule.measure.probe_name} yet; allowed: the load's own measures"
-                )
-                problems.append(Problem(place, f"{text} (in: {rule.text})"))
+            if rule.measure.kind == "probe" and (problem := probe_problem(plan, rule.measure)):
+                problems.append(Problem(place, f"{problem} (in: {rule.text})"))
         for label in labels:
             if label not in allowed:
                 hint = did_you_mean(label, allowed) if allowed else "the plan has none"

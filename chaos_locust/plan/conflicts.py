@@ -28,6 +28,7 @@ def target_problems(plan: Plan) -> list[Problem]:
         if missing:
             text = f"{fault.kind} needs {missing}, which the target '{fault.target}' does not give"
             problems.append(Problem(f"{place}.target", text))
+    problems += _outside_of_cluster(plan)
     addresses: list[tuple[str, str]] = []
     for name, target in plan.targets.items():
         addresses += [(f"targets.{name}.{key}", host) for key, host in target.hosts()]
@@ -38,6 +39,22 @@ def target_problems(plan: Plan) -> list[Problem]:
             problems.append(
                 Problem(place, f"{host} is not allowed; put it into allow: if faults may touch it")
             )
+    return problems
+
+
+def _outside_of_cluster(plan: Plan) -> list[Problem]:
+    """Namespaces and nodes that faults may not touch."""
+    problems = []
+    for name, target in plan.targets.items():
+        wanted, place = target.kubernetes, f"targets.{name}.kubernetes"
+        if wanted is None:
+            continue
+        if wanted.is_nodes and not plan.kubernetes.nodes:
+            text = "nodes are not allowed; give kubernetes: {nodes: true} if faults may touch them"
+            problems.append(Problem(place, text))
+        if wanted.namespace is not None and wanted.namespace not in plan.kubernetes.namespaces:
+            text = f"{wanted.namespace} is not allowed; put it into kubernetes.namespaces to allow it"
+            problems.append(Problem(f"{place}.namespace", text))
     return problems
 
 

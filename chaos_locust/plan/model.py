@@ -25,6 +25,7 @@ from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 from chaos_locust.plan.allow import read_allowed, read_url
+from chaos_locust.plan.cluster import Cluster
 from chaos_locust.plan.compliance import AssertedControls
 from chaos_locust.plan.conditions import condition_problems
 from chaos_locust.plan.fault_macros import FAULT_MACROS, Placed, expand_faults
@@ -128,9 +129,9 @@ class Plan(Data):
     """Raises InvalidPlan that lists every problem with its place.
 
     host: the URL under load. allow: addresses, networks and host names that targets may be at, besides
-    loopback. warm_up_s, baseline_s: None leaves them to the rules. timeout_s: of one request.
-    slo: a named list whose objectives are in `objectives` too. Macros that stand for faults are expanded: the
-    plan has `faults` only.
+    loopback. kubernetes: the cluster of targets in one. warm_up_s, baseline_s: None leaves them to the rules.
+    timeout_s: of one request. slo: a named list whose objectives are in `objectives` too. Macros that stand
+    for faults are expanded: the plan has `faults` only.
     """
 
     name: str = Field(min_length=1)
@@ -139,6 +140,7 @@ class Plan(Data):
     requests: tuple[RequestField, ...] = ()
     proxy_api: Url = "http://127.0.0.1:8474"
     allow: tuple[Annotated[str, AfterValidator(read_allowed)], ...] = ()
+    kubernetes: Annotated[Cluster, nested_in(Cluster)] = Field(default_factory=Cluster)
     targets: Annotated[Mapping[str, Target], nested(read_targets)] = Field(default_factory=dict)
     load: LoadField = None
     seed: int = 1

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from chaos_locust.data import NAME_PATTERN, Data, Share, from_mapping, nested, within
+from chaos_locust.data import NAME_PATTERN, Data, Share, from_mapping, nested, nested_in, within
 from chaos_locust.errors import InvalidPlan, Problem
+from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.grammar import parse_objective
 from chaos_locust.plan.load import Request
 from chaos_locust.plan.objectives import Objective, RecoveryObjective, Severity
@@ -61,7 +62,7 @@ PostgresUrl = Annotated[str, _store_url("postgresql", "postgres")]
 RedisUrl = Annotated[str, _store_url("redis", "rediss", "valkey", "valkeys")]
 
 
-MEANS = ("pidfile", "addresses", "path", "clock", "container", "postgres", "redis")
+MEANS = ("pidfile", "addresses", "path", "clock", "container", "kubernetes", "postgres", "redis")
 """Keys of a target that faults need, besides those of its link."""
 
 _NEEDED = {"tls": "upstream", "peers": "addresses", "namespace": "addresses", "root_disk": "path"}
@@ -91,8 +92,8 @@ class Target(Data):
     `pidfile`. Its packets: `addresses`, those of the target; only those to or from `peers` where they are
     given; seen in the network `namespace` (`ip netns`), by default in ours. Its disk: `path`, a file or
     folder; `root_disk` says yes to one on the root file system. The file that its `clock` is read from
-    (libfaketime). Its `container`, by name or id. The server as such, which may need an account with rights:
-    `postgres` and `redis`, as URLs. It may have several of these.
+    (libfaketime). Its `container`, by name or id. What it is in a `kubernetes` cluster. The server as such,
+    which may need an account with rights: `postgres` and `redis`, as URLs. It may have several of these.
     """
 
     name: str = Field(default="", exclude=True)
@@ -110,6 +111,7 @@ class Target(Data):
     root_disk: bool = False
     clock: str | None = Field(default=None, pattern="^/")
     container: str | None = Field(default=None, min_length=1)
+    kubernetes: Annotated[KubernetesTarget | None, nested_in(KubernetesTarget)] = None
     postgres: PostgresUrl | None = None
     redis: RedisUrl | None = None
 

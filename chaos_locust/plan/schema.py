@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from chaos_locust.data import DURATION_PATTERN, NAME_PATTERN, Data
 from chaos_locust.faults.registry import KINDS
+from chaos_locust.plan.cluster import Cluster
 from chaos_locust.plan.compliance import AssertedControls
 from chaos_locust.plan.fault_macros import FAULT_MACROS
 from chaos_locust.plan.invariants import InvariantItem
@@ -23,7 +24,16 @@ _TEXT = {"type": "string", "minLength": 1}
 def plan_schema() -> dict[str, Any]:
     """Draft 2020-12. `${NAME}` is filled in before: a document with variables may not match."""
     parts: list[type[Data]] = [StepItem, *MACROS.values(), *FAULT_MACROS.values()]
-    parts += [Target, Limits, RequestItem, ObjectiveItem, InvariantItem, AssertedControls, LoadSettings]
+    parts += [
+        Cluster,
+        Target,
+        Limits,
+        RequestItem,
+        ObjectiveItem,
+        InvariantItem,
+        AssertedControls,
+        LoadSettings,
+    ]
     _, definitions = models_json_schema([(cls, "validation") for cls in (*parts, *KINDS.values())])
     classes = definitions["$defs"]
     settings = classes.pop("LoadSettings")["properties"]
@@ -48,6 +58,7 @@ def plan_schema() -> dict[str, Any]:
         "requests": _list({"$ref": "#/$defs/RequestItem"}),
         "proxy_api": {"type": "string", "format": "uri"},
         "allow": _list(_TEXT),
+        "kubernetes": {"$ref": "#/$defs/Cluster"},
         "targets": {
             "type": "object",
             "propertyNames": {"pattern": f"^{NAME_PATTERN}$"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chaos_locust.judge.verdict import FaultRecord, Verdict
 from chaos_locust.plan.model import Plan
 from chaos_locust.reports.columns import Column
-from chaos_locust.reports.findings import state_of
+from chaos_locust.reports.findings import ready_again, state_of
 from chaos_locust.reports.paths import bars, polyline
 from chaos_locust.reports.picture import Tick
 from chaos_locust.reports.scale import Linear, Logarithmic, decades
@@ -98,6 +98,8 @@ def _facts(record: FaultRecord, instant: bool) -> list[tuple[str, str, str]]:
         mark = "no" if math.isinf(record.recovery[1]) else "yes"
         since = "its start" if record.reverted_s is None else "its end"
         facts.append(("Recovered", f"{interval(record.recovery)} after {since}", mark))
+    if record.ready_again_s is not None:
+        facts.append(("Pods", ready_again(record), "no" if math.isinf(record.ready_again_s) else "yes"))
     if record.detail:
         facts.append(("Detail", plain(record.detail), ""))
     return facts

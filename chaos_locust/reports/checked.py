@@ -84,6 +84,12 @@ def _touched(plan: Plan, name: str, target: Target | None) -> str:
         parts.append(f"{target.listen} in front of {target.upstream}")
     if target.pidfile:
         parts.append(f"the process of {target.pidfile}")
+    if target.path:
+        parts.append(target.path)
+    if target.container:
+        parts.append(f"the container {target.container}")
+    if target.kubernetes:
+        parts.append(str(target.kubernetes))
     return f"{name}: {', '.join(parts)}"
 
 

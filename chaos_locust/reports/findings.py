@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from chaos_locust.faults.registry import KINDS
@@ -48,6 +49,18 @@ def tally(findings: Sequence[Finding]) -> str:
         "WARNING": "warned",
     }
     return ", ".join(f"{count(words.count(key))} {name}" for key, name in named.items() if key in words)
+
+
+def ready_again(fault: FaultRecord) -> str:
+    """Recovery in Kubernetes' sense, beside that of the users; empty: nobody looked."""
+    if fault.ready_again_s is None:
+        return ""
+    since = "its start" if fault.reverted_s is None else "its end"
+    if math.isinf(fault.ready_again_s):
+        return "not as many pods ready as before when the run ended"
+    if not fault.ready_again_s:
+        return "always as many pods ready as before"
+    return f"as many pods ready as before {duration(fault.ready_again_s)} after {since}"
 
 
 def state_of(fault: FaultRecord) -> str:

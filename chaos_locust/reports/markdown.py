@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import FaultRecord, Finding, Outcome, Verdict
-from chaos_locust.reports.findings import failures_first, state_of, tally, title, trust_line, word
+from chaos_locust.reports.findings import (
+    failures_first,
+    ready_again,
+    state_of,
+    tally,
+    title,
+    trust_line,
+    word,
+)
 from chaos_locust.reports.text import (
     bound_of,
     count,
@@ -65,7 +73,8 @@ def _fault_line(fault: FaultRecord) -> str:
     until = f" to {moment(fault.reverted_s)}" if fault.reverted_s is not None else ""
     return (
         f"- 💥 {_code(fault.name)} ({fault.kind} on {_code(fault.target)}): {state_of(fault)}, active from "
-        f"{moment(fault.active_s)}{until}{recovery}"
+        f"{moment(fault.active_s)}{until}{recovery}{', ' if fault.ready_again_s is not None else ''}"
+        f"{ready_again(fault)}"
     )
 
 

@@ -9,7 +9,15 @@ from typing import TextIO
 
 from chaos_locust.events import Recording
 from chaos_locust.judge.verdict import FaultRecord, Finding, Outcome, Verdict
-from chaos_locust.reports.findings import failures_first, state_of, tally, title, trust_line, word
+from chaos_locust.reports.findings import (
+    failures_first,
+    ready_again,
+    state_of,
+    tally,
+    title,
+    trust_line,
+    word,
+)
 from chaos_locust.reports.text import (
     NOTHING,
     bound_of,
@@ -102,7 +110,7 @@ def _fault(fault: FaultRecord) -> Iterator[str]:
     times = (moment(fault.due_s), moment(fault.active_s), moment(fault.reverted_s), recovery)
     yield _cells(name, _FAULT_COLUMNS, times)
     what = f"{fault.kind} on {plain(fault.target)}: {state_of(fault)}"
-    details = [what, plain(fault.effect), plain(fault.detail)]
+    details = [what, plain(fault.effect), plain(fault.detail), ready_again(fault)]
     yield from _block("", "; ".join(filter(None, details)))
 
 

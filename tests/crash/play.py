@@ -80,7 +80,8 @@ class World:
         lasts = {} if kind in _instant_kinds() else {"for": "2s"}
         fault = {"target": target, **case.fault, "kind": kind, "name": "fault", "at": "1s", **lasts}
         plan = {"name": "crash", "targets": case.targets, "faults": [fault], **case.plan}
-        spec = {"run_id": folder.name, "plan": plan, "folder": str(folder)}
+        run_id = folder.name.replace("_", "-")  # as those of runs: it is a part of names in targets
+        spec = {"run_id": run_id, "plan": plan, "folder": str(folder)}
         (folder / "spec.json").write_text(json.dumps(spec))
         self._stands_still = False
         self.seen: list[dict[str, Any]] = []

@@ -23,6 +23,8 @@ TITLES = {
     "files": "Files and disks",
     "clock": "Clocks",
     "containers": "Containers",
+    "kubernetes": "Kubernetes",
+    "chaos_mesh": "Chaos Mesh",
     "postgres": "PostgreSQL",
     "redis": "Redis and Valkey",
 }

@@ -63,11 +63,30 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "postgres_drop_index": {"index": "orders_pkey"},
     "postgres_statement_timeout": {"limit": "10ms"},
     "postgres_serialization_failures": {"table": "orders", "share": "20%"},
+    "chaos_mesh": {
+        "manifest": {
+            "apiVersion": "chaos-mesh.org/v1alpha1",
+            "kind": "PodChaos",
+            "spec": {"action": "pod-kill", "mode": "one", "selector": {"labelSelectors": {"app": "web"}}},
+        }
+    },
+    "mesh_network": {"latency": "100ms", "jitter": "10ms", "correlation": "25%", "count": "50%"},
+    "mesh_stress": {"cpu": 2, "load": "80%", "memory": "64MB"},
+    "mesh_io": {"volume": "/data", "error": "EIO", "share": "10%"},
+    "mesh_time": {"offset": "-1h"},
+    "mesh_http": {"port": 8080, "status": 503},
     "redis_flush": {"for": None},
     "redis_slow": {"delay": "10ms"},
     "redis_expire": {"keys": "product:*", "ttl": "1s"},
     "redis_corrupt": {"keys": "product:*"},
     "jwks_slow": {"delay": "5s"},
+    "pod_kill": {"count": "50%", "grace": "2s", "for": None},
+    "pod_evict": {"count": 2, "for": None},
+    "pod_signal": {"count": "all", "signal": "INT", "for": None},
+    "pod_scale": {"replicas": 0},
+    "rollout_restart": {"for": None},
+    "pod_cpu": {"cpus": 0.2},
+    "pod_partition": {"port": 8080},
 }
 
 

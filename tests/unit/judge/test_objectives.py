@@ -271,10 +271,19 @@ def test_an_outage_that_outlives_its_phase_is_not_called_short() -> None:
 
 def test_probes_have_to_comply_at_every_reading() -> None:
     for worst, ok, outcome in ((5, True, UPHELD), (50, True, DEVIATED), (5, False, INCONCLUSIVE)):
-        readings = [ProbeRead(20.0 + i, "queue(jobs)", float(i), True) for i in range(4)]
-        readings.append(ProbeRead(30.0, "queue(jobs)", float(worst) if ok else None, ok))
-        verdict = verdict_of(healthy(), ["queue(jobs) < 10 during run"], readings)
+        readings = [ProbeRead(float(i), "restarts(web)", 0.0, True) for i in range(100)]
+        readings[30] = ProbeRead(30.0, "restarts(web)", float(worst) if ok else None, ok)
+        verdict = verdict_of(healthy(), ["restarts(web) < 10 during run"], readings)
         assert verdict.findings[0].outcome is outcome
+
+
+def test_what_a_probe_did_not_look_at_is_not_upheld() -> None:
+    readings = [ProbeRead(float(i), "restarts(web)", 0.0, True) for i in range(100) if not 40 < i < 45]
+    (finding,) = verdict_of(healthy(), ["restarts(web) < 10 during run"], readings).findings
+    assert (finding.outcome, "nothing was read for 5" in finding.reason) == (INCONCLUSIVE, True)
+    worse = [*readings, ProbeRead(50.5, "restarts(web)", 11.0, True)]
+    (finding,) = verdict_of(healthy(), ["restarts(web) < 10 during run"], worse).findings
+    assert finding.outcome is DEVIATED
 
 
 # -- trust and ends ---------------------------------------------------------------------------------------

@@ -1,0 +1,55 @@
+"""What objectives may ask of the targets themselves, besides what the load saw: `NAME(TARGET)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chaos_locust.data import did_you_mean
+from chaos_locust.plan.model import Plan
+from chaos_locust.plan.objectives import Measure, Objective
+
+PROBES: Mapping[str, str] = {
+    "ready_replicas": "pods that are ready",
+    "missing_replicas": "so many fewer pods are ready than the workload wants",
+    "restarts": "containers that were started again since the run began",
+    "oom_killed": "containers that the kernel killed for want of memory since the run began",
+}
+"""Of a target in a Kubernetes cluster; all of them are counts."""
+
+OF_WORKLOADS = ("missing_replicas",)
+"""These ask what a deployment or stateful set wants."""
+
+SHOWN = ("ready_replicas", "restarts")
+"""Read in any case of what a fault touches, for the report."""
+
+
+def probe_problem(plan: Plan, measure: Measure) -> str:
+    """Why it cannot be read; empty: it can."""
+    name, target = measure.probe_name or "", measure.probe_args or ""
+    if name not in PROBES:
+        return f"'{name}' is no probe; {did_you_mean(name, PROBES)}"
+    if target not in plan.targets:
+        hint = did_you_mean(target, plan.targets) if plan.targets else "the plan has no targets:"
+        return f"'{target}' is no target; {hint}"
+    part = plan.targets[target].kubernetes
+    if part is None or part.is_nodes:
+        return f"{name} needs a target whose kubernetes: gives pods, not {target}"
+    if name in OF_WORKLOADS and part.workload is None:
+        return f"{name} needs a target that is a deployment or a statefulset, not {part}"
+    return ""
+
+
+def probes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Target -> the names of what is to be read of it."""
+    rules = [rule for rule in plan.objectives if isinstance(rule, Objective)]
+    rules += [*plan.steady_state, *(condition.rule for condition in plan.abort)]
+    wanted = [(rule.measure.probe_args, rule.measure.probe_name) for rule in rules]
+    for fault in plan.faults:
+        target = plan.targets.get(fault.target)
+        if target is not None and target.kubernetes is not None and not target.kubernetes.is_nodes:
+            wanted += [(fault.target, name) for name in SHOWN]
+    found: dict[str, tuple[str, ...]] = {}
+    for target_name, name in wanted:
+        if target_name and name and name not in found.get(target_name, ()):
+            found[target_name] = (*found.get(target_name, ()), name)
+    return found

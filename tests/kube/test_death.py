@@ -1,0 +1,18 @@
+"""Whoever is killed while a fault acts in a cluster, the cluster is as it was."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.crash.kinds import CELLS
+from tests.crash.play import VICTIMS, Victim, play
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("kind", ["pod_cpu", "pod_scale", "pod_partition"])
+def test_killed_while_it_acts(kind: str, victim: Victim) -> None:
+    with CELLS[kind]() as case:
+        played = play(kind, case, victim, "in the fault", random.Random(f"{kind} {victim}"))
+        assert played.wrong == []
