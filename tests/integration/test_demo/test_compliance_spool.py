@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from chaos_locust.demo.logins import Logins
 from chaos_locust.demo.settings import Ports, Settings
 from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.database import Database
@@ -16,6 +17,7 @@ from chaos_locust.demo.shop.database import Database
 
 @pytest.fixture
 def settings(tmp_path) -> Settings:
+    Logins.make().write(tmp_path, open_cache=False)
     return Settings(tmp_path, Ports(), None)
 
 
