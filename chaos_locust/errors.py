@@ -18,6 +18,11 @@ from dataclasses import dataclass
 class ChaosError(Exception):
     """Base of all errors of ours. Its text is one clear message for the user."""
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What it says, one thing each; an entry may go on in further lines, such as YAML to be copied."""
+        return tuple(str(self).splitlines())
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -35,7 +40,11 @@ class _Problems(ChaosError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join(self.entries))
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        return tuple(map(str, self.problems))
 
 
 class InvalidPlan(_Problems):

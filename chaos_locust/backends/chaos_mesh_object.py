@@ -1,8 +1,8 @@
 """The object of Chaos Mesh that a fault is: as it is made, and what it tells of itself. Pure.
 
-What it tells: {selected: None before anybody looked, injected, recovered, deleting, records: [{id, pod:
-NAMESPACE/NAME, key: `.` for the pods that it acts on, phase, injected_at, recovered_at: in RFC 3339 or None,
-error: of the last failure, where it came last}]}.
+What it tells: {selected: None before anybody looked, injected, recovered, stopping: Chaos Mesh knows that it
+is to end, deleting, records: [{id, pod: NAMESPACE/NAME, key: `.` for the pods that it acts on, phase,
+injected_at, recovered_at: in RFC 3339 or None, error: of the last failure, where it came last}]}.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ RULES: Mapping[str, Kind] = {
     "HTTPChaos": Kind(GROUP, VERSION, "podhttpchaos"),
 }
 """Where Chaos Mesh notes, for each pod by its name, what the experiments of such a kind want of it."""
+
+WAITS = "Not Injected/Wait"
+"""The phase of a record whose rules were handed on to a pod."""
 
 KEPT = 100
 """So many finished experiments a Schedule keeps that does not say it: by them it is seen what it did."""
@@ -87,13 +90,14 @@ def told(found: Mapping[str, Any]) -> Json:
     """What an object tells of itself; of one that nobody looked after: nothing is selected or injected."""
     status = found.get("status") or {}
     conditions = {each["type"]: each["status"] == "True" for each in status.get("conditions") or ()}
-    records = (status.get("experiment") or {}).get("containerRecords") or ()
+    experiment = status.get("experiment") or {}
     return {
         "selected": conditions.get("Selected"),
         "injected": conditions.get("AllInjected", False),
         "recovered": conditions.get("AllRecovered", False),
+        "stopping": experiment.get("desiredPhase") == "Stop",
         "deleting": "deletionTimestamp" in found["metadata"],
-        "records": [_record(each) for each in records],
+        "records": [_record(each) for each in experiment.get("containerRecords") or ()],
     }
 
 
@@ -109,10 +113,11 @@ def failure(status: Json) -> str:
     return f"{words}: {' '.join(errors[0].split())[:200]}" if errors else words
 
 
-def is_held(status: Json) -> bool:
-    """Whether somebody may still have to take it out of a pod. What waits to be injected was handed on to the
-    rules of a pod, and never reported back."""
-    return any(each["phase"].startswith("Injected") for each in status["records"])
+def hangs(status: Json) -> bool:
+    """Whether it is to end, and Chaos Mesh waits for what may never come: that its rules, which it handed on
+    to pods, come into force."""
+    phases = {each["phase"] for each in status["records"]}
+    return status["stopping"] and WAITS in phases and phases <= {WAITS, "Not Injected"}
 
 
 def without(rules: Mapping[str, Any], source: str) -> Json | None:
@@ -122,6 +127,12 @@ def without(rules: Mapping[str, Any], source: str) -> Json | None:
         for key, value in rules["spec"].items()
     }
     return None if spec == rules["spec"] else {**rules, "spec": spec}
+
+
+def is_settled(rules: Mapping[str, Any]) -> bool:
+    """Whether Chaos Mesh has done, or tried, what the rules of a pod are now."""
+    observed = (rules.get("status") or {}).get("observedGeneration", 0)
+    return int(observed) >= int(rules["metadata"]["generation"])
 
 
 def period_s(body: Json) -> float | None:

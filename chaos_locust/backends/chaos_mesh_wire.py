@@ -6,7 +6,6 @@ Where: {kind, namespace, name, makes: the kind of what a Schedule makes, or None
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from chaos_locust.backends import kubernetes_made as made
@@ -14,8 +13,10 @@ from chaos_locust.backends.chaos_mesh_object import (
     CHILDREN,
     KINDS,
     RULES,
+    WAITS,
     failure,
-    is_held,
+    hangs,
+    is_settled,
     owned,
     told,
     without,
@@ -23,11 +24,12 @@ from chaos_locust.backends.chaos_mesh_object import (
 from chaos_locust.backends.kubernetes_api import JOBS, Kind, Kubernetes, Refused
 from chaos_locust.errors import BackendError
 
-INJECT_LIMIT_S = 20.0
+INJECT_LIMIT_S = 12.0
 SELECT_LIMIT_S = 4.0
 """Chaos Mesh writes Selected=False before it has looked for pods: empty is what stays so."""
 
 REMOVE_LIMIT_S = 6.0
+HANGS_AFTER_S = 2.0
 CLEARED_LIMIT_S = 3.0
 LOOK_EVERY_S = 0.2
 
@@ -91,37 +93,48 @@ def is_gone(cluster: Kubernetes, where: Json) -> bool:
 
 
 def _remove(cluster: Kubernetes, name_of_kind: str, namespace: str, name: str) -> None:
-    kind = KINDS[name_of_kind]
+    kind, began_s = KINDS[name_of_kind], time.monotonic()
     cluster.delete(kind, namespace, name)
-
-    def gone() -> bool:
-        return _get(cluster, kind, namespace, name) is None
-
-    if _until(gone, REMOVE_LIMIT_S):
-        return
-    if (found := _get(cluster, kind, namespace, name)) is None:
-        return
-    status = told(found)
-    waiting = [each for each in status["records"] if each["phase"] == "Not Injected/Wait"]
-    if not waiting or is_held(status):
-        errors = [each["error"] for each in status["records"] if each["error"]]
-        why = " ".join(errors[0].split())[:200] if errors else "its controller does not tell why"
-        raise BackendError(f"Chaos Mesh has not ended the {name_of_kind} {name} yet: {why}")
-    # it was never injected, and hangs because that has to come first: its rules would stay and be tried on
-    for pod in {each["pod"] for each in waiting}:
-        _clear_rules(cluster, name_of_kind, pod, f"{namespace}/{name}")
-    if _until(gone, CLEARED_LIMIT_S):
-        return
-    found = _get(cluster, kind, namespace, name)
-    if found is not None and not is_held(told(found)):
-        _put(cluster, kind, {**found, "metadata": {**found["metadata"], "finalizers": []}})
+    while (found := _get(cluster, kind, namespace, name)) is not None:
+        status, since_s = told(found), time.monotonic() - began_s
+        if hangs(status) and since_s > HANGS_AFTER_S:
+            _clear(cluster, name_of_kind, found, status)
+            return
+        if since_s > REMOVE_LIMIT_S:
+            errors = [each["error"] for each in status["records"] if each["error"]]
+            why = " ".join(errors[0].split())[:200] if errors else "it does not tell why"
+            raise BackendError(f"Chaos Mesh has not ended the {name_of_kind} {name} yet: {why}")
+        time.sleep(LOOK_EVERY_S)
 
 
-def _clear_rules(cluster: Kubernetes, name_of_kind: str, pod: str, source: str) -> None:
+def _clear(cluster: Kubernetes, name_of_kind: str, found: Json, status: Json) -> None:
+    """Of one that hangs: its rules would stay in the pods, be tried on, and keep others from theirs."""
+    kind, about = KINDS[name_of_kind], found["metadata"]
+    pods = {each["pod"] for each in status["records"] if each["phase"] == WAITS}
+    give_up_s = time.monotonic() + CLEARED_LIMIT_S
+    source = f"{about['namespace']}/{about['name']}"
+    while pods := {pod for pod in pods if not _is_cleared(cluster, name_of_kind, pod, source)}:
+        if time.monotonic() >= give_up_s:
+            raise BackendError(f"Chaos Mesh has not taken the {name_of_kind} {source} out of its pods yet")
+        time.sleep(LOOK_EVERY_S)
+    while (rest := _get(cluster, kind, about["namespace"], about["name"])) is not None:
+        if time.monotonic() >= give_up_s:
+            if hangs(told(rest)):
+                _put(cluster, kind, {**rest, "metadata": {**rest["metadata"], "finalizers": []}})
+            return
+        time.sleep(LOOK_EVERY_S)
+
+
+def _is_cleared(cluster: Kubernetes, name_of_kind: str, pod: str, source: str) -> bool:
+    """Takes the rules of an experiment out of a pod's; whether that is done there."""
     namespace, _, name = pod.partition("/")
     rules = _get(cluster, RULES[name_of_kind], namespace, name)
-    if rules is not None and (rest := without(rules, source)) is not None:
-        _put(cluster, RULES[name_of_kind], rest)
+    if rules is None:
+        return True
+    if (rest := without(rules, source)) is None:
+        return is_settled(rules)
+    _put(cluster, RULES[name_of_kind], rest)
+    return False
 
 
 def _put(cluster: Kubernetes, kind: Kind, body: Json) -> None:
@@ -145,12 +158,3 @@ def _get(cluster: Kubernetes, kind: Kind, namespace: str, name: str) -> Json | N
         if error.status == 404:
             return None
         raise
-
-
-def _until(condition: Callable[[], bool], limit_s: float) -> bool:
-    give_up_s = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() >= give_up_s:
-            return False
-        time.sleep(LOOK_EVERY_S)
-    return True

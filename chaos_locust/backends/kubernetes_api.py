@@ -219,6 +219,7 @@ class Kubernetes:
         self, method: str, path: str, query: Query, body: Json | None, limits_s: tuple[float, float]
     ) -> Any:
         """Raises Refused for what is no success."""
+        from kubernetes.client.exceptions import ApiException  # so the client tells of TLS that fails
         from urllib3.exceptions import HTTPError
 
         headers = {"Accept": "application/json"}
@@ -238,7 +239,7 @@ class Kubernetes:
                 if pause_s is None or not left:
                     break
                 time.sleep(pause_s)
-        except (HTTPError, OSError) as error:
+        except (ApiException, HTTPError, OSError) as error:
             raise BackendError(f"the Kubernetes API at {self.where} does not answer: {why(error)}") from None
         if not 200 <= answer.status < 300:
             said = told(answer.status, refusal)

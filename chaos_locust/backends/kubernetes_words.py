@@ -16,7 +16,7 @@ def told(status: int, data: bytes) -> str:
 
 
 def why(error: BaseException) -> str:
-    text = str(error)
+    text = " ".join(str(error).split())
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text:
         return "its certificate, or ours, is not accepted: " + text[:160]
     for word, meaning in (("refused", "connection refused"), ("timed out", "timed out")):

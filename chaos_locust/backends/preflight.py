@@ -30,7 +30,8 @@ def preflight(plan: Plan, results: Path) -> None:
     for fault in plan.faults:
         problems += backend_for(fault).preflight(plan, fault, plan.targets[fault.target])
     if problems:
-        raise PreflightFailed(list(dict.fromkeys(problems)))
+        # what belongs to no place, such as a Role to be copied, comes last
+        raise PreflightFailed(sorted(dict.fromkeys(problems), key=lambda problem: not problem.place))
 
 
 def _results_problems(results: Path) -> list[Problem]:

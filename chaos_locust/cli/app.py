@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except ChaosError as error:
-        for line in str(error).splitlines():
-            print(f"chaos-locust: {line}", file=sys.stderr)
+        for entry in error.entries:
+            print(f"chaos-locust: {entry}", file=sys.stderr)
         return EXIT_USAGE
     return 0

@@ -62,8 +62,8 @@ class Session:
 
     def _refuse(self, error: ChaosError) -> None:
         """Nothing was started: says why, sends waiting workers home, and ends the process with 2."""
-        for line in str(error).splitlines():
-            print(f"chaos-locust: {line}", file=sys.stderr)
+        for entry in error.entries:
+            print(f"chaos-locust: {entry}", file=sys.stderr)
         if isinstance(self.runner, MasterRunner):
             expected = self.options.expect_workers
             give_up = time.monotonic() + SEND_HOME_LIMIT_S

@@ -62,7 +62,7 @@ def grant(space: Space, kubeconfig: Path, role: dict[str, Any]) -> Callable[[], 
 
 
 def printed_role(told: str) -> dict[str, Any]:
-    role: dict[str, Any] = yaml.safe_load(told[told.index("apiVersion: rbac") :])
+    role: dict[str, Any] = yaml.safe_load(told[told.index("apiVersion: rbac") :])  # it comes last
     return role
 
 

@@ -58,5 +58,5 @@ def run(space: Space, host: str, folder: Path, count: Any) -> tuple[Any, Any]:
         env=environ, cwd=folder, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     verdicts = list((folder / "results").glob("*/verdict.json"))
-    assert verdicts, done.stdout + done.stderr
+    assert verdicts, (done.returncode, done.stdout, done.stderr)
     return done, json.loads(verdicts[0].read_text())

@@ -12,7 +12,8 @@ from chaos_locust.backends.chaos_mesh_effect import chaos_mesh_effect
 from chaos_locust.backends.chaos_mesh_object import (
     failure,
     finished,
-    is_held,
+    hangs,
+    is_settled,
     namespaces,
     owned,
     period_s,
@@ -246,9 +247,19 @@ def test_why_it_is_not_injected(found: Json, why: str) -> None:
 
 
 def test_what_may_be_cleared_by_force() -> None:
-    """Never what somebody still has to take out of a pod."""
-    assert is_held(told(status(WAITS, record("Injected/Wait"))))
-    assert not is_held(told(status(WAITS, record("Not Injected"))))
+    """Never what somebody still has to take out of a pod, nor before Chaos Mesh knows that it is to end."""
+
+    def stopped(*records: Json, phase: str = "Stop") -> Json:
+        found = status(*records)
+        found["status"]["experiment"]["desiredPhase"] = phase
+        return told(found)
+
+    assert hangs(stopped(WAITS, record("Not Injected")))
+    assert not hangs(stopped(WAITS, record("Injected")))
+    assert not hangs(stopped(WAITS, record("Injected/Wait")))
+    assert not hangs(stopped(WAITS, phase="Run"))
+    assert not hangs(stopped(record("Not Injected")))
+    assert not hangs(stopped())
 
 
 def test_only_our_rules_are_taken_from_a_pod() -> None:
@@ -260,6 +271,8 @@ def test_only_our_rules_are_taken_from_a_pod() -> None:
     assert rest is not None
     assert rest["spec"] == {"tcs": [{"source": "shop/other"}], "ipsets": []}
     assert without(rest, "shop/it") is None
+    assert not is_settled({"metadata": {"generation": 2}, "status": {"observedGeneration": 1}})
+    assert is_settled({"metadata": {"generation": 2}, "status": {"observedGeneration": 2}})
 
 
 # -- what it proves -----------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from chaos_locust.backends.kubernetes_api import PODS, Kubernetes, Refused
 from chaos_locust.backends.kubernetes_reach import NoCluster
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster
+from tests.certificates import Authority
 from tests.servers.kubernetes_api import Answer, FakeApi, kubeconfig, pod, refusal, served
 
 
@@ -144,6 +148,31 @@ def test_nobody_listens(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(kubeconfig("http://127.0.0.1:1")))
     with pytest.raises(BackendError, match=r"127\.0\.0\.1:1 does not answer: connection refused"):
         Kubernetes(Cluster(kubeconfig=str(path))).all_of(PODS)
+
+
+def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
+    """The client tells of it by an error of its own."""
+    certificates = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificates.issue("127.0.0.1"))
+    other = tmp_path / "other"
+    other.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=shake_hands, args=(server, context))
+        thread.start()
+        config = kubeconfig(f"https://127.0.0.1:{server.getsockname()[1]}")
+        config["clusters"][0]["cluster"]["certificate-authority"] = Authority(other).certificate
+        path = tmp_path / "strange"
+        path.write_text(yaml.safe_dump(config))
+        with pytest.raises(BackendError, match="does not answer: its certificate, or ours, is not accepted"):
+            Kubernetes(Cluster(kubeconfig=str(path))).all_of(PODS)
+        thread.join()
+
+
+def shake_hands(server: socket.socket, context: ssl.SSLContext) -> None:
+    client, _ = server.accept()
+    with client, contextlib.suppress(OSError):
+        context.wrap_socket(client, server_side=True)
 
 
 @pytest.mark.parametrize(
