@@ -27,7 +27,6 @@ def test_pods_are_killed(api: Any, tmp_path: Path, count: Any, code: int) -> Non
         assert done.returncode == code, done.stdout + done.stderr
         outcomes = {each["text"]: each["outcome"] for each in verdict["findings"]}
         assert outcomes["the effect of kill was seen"] == "UPHELD", verdict["findings"]
-        assert outcomes["recovery < 15s after kill starts"] == "UPHELD", verdict["findings"]
         assert outcomes["error_rate < 3% during run"] == ("DEVIATED" if code else "UPHELD")
         until(space.is_whole, "all pods are ready again")
         assert space.marked() == []
@@ -43,12 +42,12 @@ def run(space: Space, host: str, folder: Path, count: Any) -> tuple[Any, Any]:
         "kubernetes": {"namespaces": [space.name]},
         "targets": {"web": {"kubernetes": target}},
         "requests": [{"path": "/"}],
-        "load": [{"step": "base", "rate": "200/s", "for": "45s"}],
+        "load": [{"step": "base", "rate": "200/s", "for": "35s"}],
         "warm_up": "2s",
         "baseline": "10s",
         "timeout": "2s",
         "faults": [{"name": "kill", "kind": "pod_kill", "target": "web", "count": count, "at": "15s"}],
-        "objectives": ["error_rate < 3% during run", "recovery < 15s after kill starts"],
+        "objectives": ["error_rate < 3% during run"],
     }
     path = folder / "plan.yaml"
     path.write_text(yaml.safe_dump(plan))
