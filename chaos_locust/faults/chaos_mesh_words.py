@@ -88,15 +88,16 @@ class MeshNetwork(Drawn):
         return self
 
     def _netem(self) -> Json:
-        alike = {} if self.correlation is None else {"correlation": _percent(self.correlation)}
+        """All of it spelled out: a Chaos Mesh without its webhooks fills nothing in, and then fails."""
+        alike = {"correlation": _percent(self.correlation or 0.0)}
         found: Json = {
             key: {key: _percent(share), **alike}
             for key in ("loss", "duplicate", "corrupt")
             if (share := getattr(self, key)) is not None
         }
         if self.latency_s is not None:
-            jitter = {"jitter": format_duration(self.jitter_s)} if self.jitter_s else {}
-            found["delay"] = {"latency": format_duration(self.latency_s), **jitter, **alike}
+            jitter = format_duration(self.jitter_s)
+            found["delay"] = {"latency": format_duration(self.latency_s), "jitter": jitter, **alike}
         return found
 
     def spec(self) -> tuple[str, Json]:

@@ -225,12 +225,27 @@ def test_two_experiments_at_once_unless_they_are_the_same() -> None:
             "NetworkChaos",
             {"action": "delay", "delay": {"latency": "200ms", "jitter": "1.5ms", "correlation": "25"}},
         ),
-        ("mesh_network", {"loss": "2.5%"}, "NetworkChaos", {"action": "loss", "loss": {"loss": "2.5"}}),
+        (
+            "mesh_network",
+            {"loss": "2.5%"},
+            "NetworkChaos",
+            {"action": "loss", "loss": {"loss": "2.5", "correlation": "0"}},
+        ),
+        (
+            "mesh_network",
+            {"latency": "10ms"},
+            "NetworkChaos",
+            {"action": "delay", "delay": {"latency": "10ms", "jitter": "0s", "correlation": "0"}},
+        ),
         (
             "mesh_network",
             {"duplicate": "5%", "corrupt": 0.01},
             "NetworkChaos",
-            {"action": "netem", "duplicate": {"duplicate": "5"}, "corrupt": {"corrupt": "1"}},
+            {
+                "action": "netem",
+                "duplicate": {"duplicate": "5", "correlation": "0"},
+                "corrupt": {"corrupt": "1", "correlation": "0"},
+            },
         ),
         (
             "mesh_network",
