@@ -107,13 +107,15 @@ FAILURE = {
     "spec": {"action": "pod-failure", "mode": "one", "selector": {"labelSelectors": {"app": "web"}}},
 }
 
+HELPERS = "needs the helpers (toda, tproxy, fakeclock) that only the images of Chaos Mesh's daemon have"
+
 CELLS: dict[str, Cell] = {
     "chaos_mesh": cell("chaos_mesh", "podchaos", daemon=False, manifest=FAILURE),
     "mesh_pod_failure": cell("mesh_pod_failure", "podchaos", daemon=False),
     "mesh_network": cell("mesh_network", "networkchaos", partition=True),
     "mesh_stress": cell("mesh_stress", "stresschaos", cpu=1),
-    "mesh_io": cell("mesh_io", "iochaos", volume="/tmp", latency="10ms"),
-    "mesh_time": cell("mesh_time", "timechaos", offset="-1h"),
-    "mesh_dns": cell("mesh_dns", "dnschaos"),
-    "mesh_http": cell("mesh_http", "httpchaos", port=8080, latency="10ms"),
+    "mesh_io": cell("mesh_io", "iochaos", HELPERS, volume="/tmp", latency="10ms"),
+    "mesh_time": cell("mesh_time", "timechaos", HELPERS, offset="-1h"),
+    "mesh_dns": cell("mesh_dns", "dnschaos", "needs the DNS server of Chaos Mesh"),
+    "mesh_http": cell("mesh_http", "httpchaos", HELPERS, port=8080, latency="10ms"),
 }
