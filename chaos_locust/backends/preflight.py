@@ -24,7 +24,7 @@ def preflight(plan: Plan, results: Path) -> None:
     if plan.faults:
         problems += state_problems(os.environ)
     if probes_of(plan):
-        from chaos_locust.backends.kubernetes_preflight import reading_problems
+        from chaos_locust.backends.kubernetes.preflight import reading_problems
 
         problems += reading_problems(plan)
     for fault in plan.faults:

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from chaos_locust.backends.base import Backend
-from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.link.watch import LinkWatch
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.base import Fault
 
@@ -14,18 +14,18 @@ GROUP = "chaos_locust.backends"
 
 # Imported when first asked for: some need packages that only an extra installs.
 BUILT_IN = {
-    "proxy": "chaos_locust.backends.toxiproxy:ToxiproxyBackend",
-    "http": "chaos_locust.backends.http:HttpBackend",
-    "packets": "chaos_locust.backends.packets:PacketsBackend",
-    "process": "chaos_locust.backends.process:ProcessBackend",
-    "resources": "chaos_locust.backends.resources:ResourcesBackend",
-    "files": "chaos_locust.backends.files:FilesBackend",
-    "clock": "chaos_locust.backends.clock:ClockBackend",
-    "containers": "chaos_locust.backends.containers:ContainersBackend",
-    "postgres": "chaos_locust.backends.postgres:PostgresBackend",
-    "redis": "chaos_locust.backends.redis:RedisBackend",
-    "kubernetes": "chaos_locust.backends.kubernetes:KubernetesBackend",
-    "chaos_mesh": "chaos_locust.backends.chaos_mesh:ChaosMeshBackend",
+    "proxy": "chaos_locust.backends.proxy.backend:ToxiproxyBackend",
+    "http": "chaos_locust.backends.http.backend:HttpBackend",
+    "packets": "chaos_locust.backends.packets.backend:PacketsBackend",
+    "process": "chaos_locust.backends.process.backend:ProcessBackend",
+    "resources": "chaos_locust.backends.resources.backend:ResourcesBackend",
+    "files": "chaos_locust.backends.files.backend:FilesBackend",
+    "clock": "chaos_locust.backends.clock.backend:ClockBackend",
+    "containers": "chaos_locust.backends.containers.backend:ContainersBackend",
+    "postgres": "chaos_locust.backends.postgres.backend:PostgresBackend",
+    "redis": "chaos_locust.backends.redis.backend:RedisBackend",
+    "kubernetes": "chaos_locust.backends.kubernetes.backend:KubernetesBackend",
+    "chaos_mesh": "chaos_locust.backends.chaos_mesh.backend:ChaosMeshBackend",
 }
 
 

@@ -22,7 +22,7 @@ def clock(
     file: Annotated[Path, typer.Argument(help="What the clock is set by; made if it is not there.")],
 ) -> None:
     """Run COMMAND with a clock of its own, which a target's `clock: FILE` lets faults set (libfaketime)."""
-    from chaos_locust.backends import clock_file
+    from chaos_locust.backends.clock import file as clock_file
 
     command = context.args[1:] if context.args[:1] == ["--"] else context.args
     if not command:

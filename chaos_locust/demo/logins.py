@@ -22,9 +22,7 @@ SERVICE = "shop"  # the shop's role in PostgreSQL, and its user in Valkey
 ADMINISTRATOR = "default"  # of Valkey, who everybody is before he says otherwise
 
 # What a cache is for, with its own keys; and what an audit asks to learn what else the shop might do.
-_CACHE_RIGHTS = (
-    "~shop:* +@read +@write +@connection -@admin -@dangerous +config|get +acl|whoami +acl|dryrun"
-)
+_CACHE_RIGHTS = "~shop:* +@read +@write +@connection -@admin -@dangerous +config|get +acl|whoami +acl|dryrun"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,6 @@ class Rule:
             return Decision(INCONCLUSIVE, f"{told}, but {why}")
         return Decision(outcome, told, worst if self.objective.op in ("<", "<=") else -worst)
 
-
     def _unread(self, ctx: Context, place: Place, failed: int) -> str:
         """What of the time nobody looked at; empty: all was."""
         gap_s = ctx.longest_gap_s(self.objective.measure, place.at)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos_locust.backends.kubernetes_reading import is_ready
+from chaos_locust.backends.kubernetes.reading import is_ready
 
 Json = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from chaos_locust.backends.kubernetes_api import Kubernetes
+from chaos_locust.backends.kubernetes.api import Kubernetes
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster, KubernetesTarget
 from chaos_locust.signals.watching import Watching

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from chaos_locust.backends.kubernetes_api import PODS, WORKLOADS, Kind, Kubernetes, Refused
-from chaos_locust.backends.kubernetes_victims import text_of
+from chaos_locust.backends.kubernetes.api import PODS, WORKLOADS, Kind, Kubernetes, Refused
+from chaos_locust.backends.kubernetes.victims import text_of
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.signals.pods import Pods

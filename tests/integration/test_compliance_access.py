@@ -11,13 +11,19 @@ from chaos_locust.errors import ChaosError
 from compliance.catalogue import load
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement
-from compliance.measures.access import CrossRole, CrossUser, SeparationOfDuties, Unauthenticated
+from compliance.measures.access.credentials import DefaultCredentials, LoginBypass, UserEnumeration
+from compliance.measures.access.lockout import Lockout, LockoutIsolation
+from compliance.measures.access.passwords import PasswordChange, PasswordPolicy
+from compliance.measures.access.roles import CrossRole, CrossUser, SeparationOfDuties, Unauthenticated
+from compliance.measures.access.sessions import (
+    ExpiredToken,
+    Logout,
+    SessionCookies,
+    TokenLifetime,
+    TokensDiffer,
+)
+from compliance.measures.access.tokens import ForgedTokens, HeaderTrust, TokenInUrl
 from compliance.measures.base import Measure, Unsupported
-from compliance.measures.credentials import DefaultCredentials, LoginBypass, UserEnumeration
-from compliance.measures.lockout import Lockout, LockoutIsolation
-from compliance.measures.passwords import PasswordChange, PasswordPolicy
-from compliance.measures.sessions import ExpiredToken, Logout, SessionCookies, TokenLifetime, TokensDiffer
-from compliance.measures.tokens import ForgedTokens, HeaderTrust, TokenInUrl
 from compliance.target import Http, Target
 from tests.integration.compliance_judged import site_of, taken
 from tests.servers.small_identity import small_identity

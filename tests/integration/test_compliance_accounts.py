@@ -12,7 +12,7 @@ import pytest
 from chaos_locust.errors import ChaosError
 from compliance.auditor import Auditor
 from compliance.checks import checks, judge
-from compliance.measures.accounts import UnusedAccounts
+from compliance.measures.access.accounts import UnusedAccounts
 from compliance.measures.base import Unsupported
 from compliance.site import Unreachable
 from compliance.target import AccountsList, Target

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.audit_kept import Erasing, Privileges, Retention
-from compliance.measures.audit_log import Content, Events, Reads
+from compliance.measures.audit_log.events import Content, Events, Reads
+from compliance.measures.audit_log.kept import Erasing, Privileges, Retention
 from compliance.measures.base import Unsupported
 from compliance.site import Unreachable
 from compliance.target import AuditLog, Postgres, Target

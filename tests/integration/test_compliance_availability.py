@@ -19,7 +19,7 @@ import requests
 from chaos_locust.errors import ChaosError
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
-from compliance.measures.availability import Available
+from compliance.measures.web.availability import Available
 from compliance.site import Site, Unreachable
 from compliance.target import Availability, Http, Target
 from tests.integration.compliance_judged import PARAMETERS

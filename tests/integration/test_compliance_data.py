@@ -12,7 +12,7 @@ import pytest
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Unsupported
-from compliance.measures.data import DatabaseLink, SecretsInAnswers, SecretsInLogs, StoredReadable
+from compliance.measures.web.data import DatabaseLink, SecretsInAnswers, SecretsInLogs, StoredReadable
 from compliance.site import Unreachable
 from compliance.target import Logs, Postgres, Target
 from tests.integration.compliance_judged import answers_of, failed, site_of, taken

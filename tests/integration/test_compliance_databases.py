@@ -10,8 +10,8 @@ import pytest
 
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
-from compliance.measures.database import AppRole, Logins, Settings, StoredPasswords
-from compliance.measures.redis_server import DANGEROUS, RedisSettings, Strangers
+from compliance.measures.stores.database import AppRole, Logins, Settings, StoredPasswords
+from compliance.measures.stores.redis_server import DANGEROUS, RedisSettings, Strangers
 from compliance.site import Site, Unreachable
 from compliance.target import Postgres, Redis, Target
 from tests.servers.postgres import PostgresServer, free_port, running_postgres

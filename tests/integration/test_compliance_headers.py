@@ -10,8 +10,8 @@ import requests
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.bad import BadHandler, bad_service
-from compliance.measures.banners import Banners, Methods
-from compliance.measures.headers import OtherOrigins, PrivateCaching, SecurityHeaders
+from compliance.measures.web.banners import Banners, Methods
+from compliance.measures.web.headers import OtherOrigins, PrivateCaching, SecurityHeaders
 from compliance.site import Unreachable
 from compliance.target import Http, Target
 from tests.integration.compliance_judged import failed, site_of, taken

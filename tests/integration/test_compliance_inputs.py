@@ -9,9 +9,9 @@ import pytest
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.bad import BadHandler, bad_service
-from compliance.measures.errors import ErrorAnswers, bad_doors
-from compliance.measures.inputs import BodySize, Injection, MalformedInput, Traversal
-from compliance.measures.inputs_bad import Devours
+from compliance.measures.web.errors import ErrorAnswers, bad_doors
+from compliance.measures.web.inputs import BodySize, Injection, MalformedInput, Traversal
+from compliance.measures.web.inputs_bad import Devours
 from compliance.site import Unreachable
 from tests.integration.compliance_judged import failed, site_of, taken
 from tests.servers.certificates import certificate, server_tls

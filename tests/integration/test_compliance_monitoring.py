@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from chaos_locust.errors import ChaosError
 from compliance.measures.bad import BadHandler, bad_service
 from compliance.measures.base import Unsupported
-from compliance.measures.monitoring import Alerts, Frozen, MetricsFresh, MetricsThere
+from compliance.measures.operations.monitoring import Alerts, Frozen, MetricsFresh, MetricsThere
 from compliance.site import Unreachable
 from compliance.target import Http, Metrics, Target
 from tests.integration.compliance_judged import answers_of, failed, site_of, taken

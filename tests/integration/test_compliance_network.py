@@ -10,7 +10,7 @@ import pytest
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
 from compliance.measures.base import Unsupported
-from compliance.measures.network import Ports
+from compliance.measures.web.network import Ports
 from compliance.site import Site, Unreachable
 from compliance.target import Network, Target
 

@@ -14,7 +14,7 @@ import redis
 
 from chaos_locust.errors import ChaosError
 from compliance.measures.base import Unsupported
-from compliance.measures.personal_data import ErasedData
+from compliance.measures.operations.personal_data import ErasedData
 from compliance.site import Unreachable
 from compliance.target import Exchange, PersonalData, Postgres, Redis, Target
 from tests.integration.compliance_judged import answers_of, failed, site_of, taken

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.processing import OrdersProcessed
+from compliance.measures.operations.processing import OrdersProcessed
 from compliance.site import Unreachable
 from compliance.target import Exchange, Postgres, Processing, Target
 from tests.integration.compliance_judged import answers_of, failed, site_of, taken

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaos_locust.errors import ChaosError
-from compliance.measures.audit_reading import RecordReads
+from compliance.measures.audit_log.reading import RecordReads
 from compliance.site import Unreachable
 from compliance.target import Target
 from tests.integration.compliance_judged import failed, site_of

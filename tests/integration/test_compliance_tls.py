@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
 from compliance.measures.bad import BadHandler, bad_service
-from compliance.measures.tls import Certificate, PlainHttp, TlsVersions
-from compliance.measures.tls_hello import agreed_suite
+from compliance.measures.web.tls import Certificate, PlainHttp, TlsVersions
+from compliance.measures.web.tls_hello import agreed_suite
 from compliance.site import Site, Unreachable
 from compliance.target import Http, Target
 from tests.servers.certificates import certificate, server_tls

@@ -175,17 +175,17 @@ def is_demo(path: Path) -> bool:
 
 # Modules that are imported when they are asked for, by the extra that brings what they need.
 OF_EXTRAS = {
-    "containers": ["chaos_locust/backends/containers*.py"],
+    "containers": ["chaos_locust/backends/containers/*.py"],
     "firestore": ["invariants/targets/firestore*.py"],
     "invariants": ["chaos_locust/cli/invariants.py"],
-    "kubernetes": ["chaos_locust/backends/kubernetes*.py", "compliance/measures/kubernetes*.py"],
+    "kubernetes": ["chaos_locust/backends/kubernetes/*.py", "compliance/measures/kubernetes/*.py"],
     "postgres": [
-        "chaos_locust/backends/postgres*.py",
+        "chaos_locust/backends/postgres/*.py",
         "invariants/targets/sql*.py",
         "invariants/targets/shop*.py",
         "invariants/isolation/*.py",
     ],
-    "redis": ["chaos_locust/backends/redis*.py", "invariants/targets/redis*.py"],
+    "redis": ["chaos_locust/backends/redis/*.py", "invariants/targets/redis*.py"],
     "tokens": ["chaos_locust/tokens.py", "invariants/targets/shop_tokens.py"],
 }
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from compliance.measures.tls import VERSIONS
+from compliance.measures.web.tls import VERSIONS
 
 PEM = serialization.Encoding.PEM
 

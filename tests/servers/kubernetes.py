@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from compliance.measures.bad import BadHandler, bad_service
-from compliance.measures.kubernetes_bad import kubeconfig_of
+from compliance.measures.kubernetes.bad import kubeconfig_of
 from compliance.target import Kubernetes, Target
 
 CORE = "/api/v1/namespaces/shop"

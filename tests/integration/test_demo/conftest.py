@@ -129,9 +129,7 @@ class RunningShop:
 
     def cache(self) -> redis.Redis:
         """The administrator's, not through the proxy."""
-        return redis.Redis.from_url(
-            self.ready["env"]["SHOP_CACHE"], protocol=2, socket_timeout=2, retry=None
-        )
+        return redis.Redis.from_url(self.ready["env"]["SHOP_CACHE"], protocol=2, socket_timeout=2, retry=None)
 
     def sql(self, query: str) -> Any:
         """The first value of a query, asked of PostgreSQL directly."""

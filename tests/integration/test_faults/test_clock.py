@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from chaos_locust.backends.base import Effect, Reading
-from chaos_locust.backends.clock import ClockBackend
+from chaos_locust.backends.clock.backend import ClockBackend
 from chaos_locust.backends.registry import Backends
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.model import Plan

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends import files_held
 from chaos_locust.backends.base import Effect, Reading
-from chaos_locust.backends.files import FilesBackend
+from chaos_locust.backends.files import held as files_held
+from chaos_locust.backends.files.backend import FilesBackend
 from chaos_locust.backends.registry import Backends
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.model import Plan

@@ -459,7 +459,7 @@ def test_the_timer_of_the_kernel(
 ) -> None:
     """Everybody lives on, and still it ends."""
     talk = Talk(network, stack)
-    monkeypatch.setattr("chaos_locust.backends.packets.TIMER_MARGIN_S", 0.5)
+    monkeypatch.setattr("chaos_locust.backends.packets.backend.TIMER_MARGIN_S", 0.5)
     own = {"peers": [CLIENT]} if kind == "partition" else {"share": "50%"}
     with Rig(network.server, kind, lasts="500ms", **own):
         assert acts(kind, talk)

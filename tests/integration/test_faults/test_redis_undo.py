@@ -193,7 +193,7 @@ def test_preflight_of_rights() -> None:
 
 
 def test_preflight_without_the_package(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "chaos_locust.backends.redis_link", raising=False)
+    monkeypatch.delitem(sys.modules, "chaos_locust.backends.redis.link", raising=False)
     monkeypatch.setitem(sys.modules, "redis.connection", None)
     (told,) = Rig(valkey.url, "redis_pause").problems()
     assert "pip install 'chaos-locust[redis]'" in told

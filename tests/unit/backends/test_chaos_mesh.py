@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.chaos_mesh_body import MARGIN_S, outline
-from chaos_locust.backends.chaos_mesh_effect import chaos_mesh_effect
-from chaos_locust.backends.chaos_mesh_object import (
+from chaos_locust.backends.chaos_mesh.body import MARGIN_S, outline
+from chaos_locust.backends.chaos_mesh.effect import chaos_mesh_effect
+from chaos_locust.backends.chaos_mesh.object import (
     failure,
     finished,
     hangs,
@@ -20,8 +20,8 @@ from chaos_locust.backends.chaos_mesh_object import (
     told,
     without,
 )
-from chaos_locust.backends.chaos_mesh_rights import mesh_rights
-from chaos_locust.backends.kubernetes_rights import rights_of_plan
+from chaos_locust.backends.chaos_mesh.rights import mesh_rights
+from chaos_locust.backends.kubernetes.rights import rights_of_plan
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.chaos_mesh import ChaosMeshFault
 from chaos_locust.plan.model import Plan

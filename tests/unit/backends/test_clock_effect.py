@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Effect, Reading
-from chaos_locust.backends.clock_effect import clock_effect
-from chaos_locust.backends.clock_file import Setting
+from chaos_locust.backends.clock.effect import clock_effect
+from chaos_locust.backends.clock.file import Setting
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.containers_effect import container_effect
-from chaos_locust.backends.containers_state import cpus_of, endpoints_of, limits_for, networks_problem
+from chaos_locust.backends.containers.effect import container_effect
+from chaos_locust.backends.containers.state import cpus_of, endpoints_of, limits_for, networks_problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.containers import ContainerDisconnect
 from chaos_locust.faults.registry import KINDS

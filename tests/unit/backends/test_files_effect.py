@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.files_change import ours
-from chaos_locust.backends.files_effect import files_effect
+from chaos_locust.backends.files.change import ours
+from chaos_locust.backends.files.effect import files_effect
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 

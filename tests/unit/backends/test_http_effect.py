@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.http_effect import http_effect
+from chaos_locust.backends.http.effect import http_effect
 from chaos_locust.faults.http import HttpDelay
 
 COUNTS = {"requests": 0, "matched": 0, "chosen": 0, "faulted": 0, "own": 0, "untouched_connections": 0}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos_locust.backends import kubernetes_acts
-from chaos_locust.backends.kubernetes import KubernetesBackend
-from chaos_locust.backends.link_watch import LinkWatch
+from chaos_locust.backends.kubernetes import acts as kubernetes_acts
+from chaos_locust.backends.kubernetes.backend import KubernetesBackend
+from chaos_locust.backends.link.watch import LinkWatch
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaos_locust.backends import kubernetes_api
-from chaos_locust.backends.kubernetes_api import PODS, Kubernetes, Refused
-from chaos_locust.backends.kubernetes_reach import NoCluster
+from chaos_locust.backends.kubernetes import api as kubernetes_api
+from chaos_locust.backends.kubernetes.api import PODS, Kubernetes, Refused
+from chaos_locust.backends.kubernetes.reach import NoCluster
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster
 from tests.certificates import Authority

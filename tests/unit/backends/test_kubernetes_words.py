@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends.kubernetes import named
-from chaos_locust.backends.kubernetes_reading import cpus, is_ready, pods_of, received_bytes, serving
-from chaos_locust.backends.kubernetes_scan import read_place
-from chaos_locust.backends.kubernetes_victims import _labels, is_movable, text_of
+from chaos_locust.backends.kubernetes.backend import named
+from chaos_locust.backends.kubernetes.reading import cpus, is_ready, pods_of, received_bytes, serving
+from chaos_locust.backends.kubernetes.scan import read_place
+from chaos_locust.backends.kubernetes.victims import _labels, is_movable, text_of
 from chaos_locust.errors import BackendError
 from tests.servers.kubernetes_api import pod
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.link_effect import hellos_needed, link_effect, link_use
+from chaos_locust.backends.link.effect import hellos_needed, link_effect, link_use
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.network import Bandwidth, Down, Flap, GradualLatency, Latency, Timeout
 

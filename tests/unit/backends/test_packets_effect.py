@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends.packets_effect import packets_effect
+from chaos_locust.backends.packets.effect import packets_effect
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from chaos_locust.backends.packets_lines import DelayLine, RateLine, ReorderLine, corrupted, flow_of
+from chaos_locust.backends.packets.lines import DelayLine, RateLine, ReorderLine, corrupted, flow_of
 
 
 def delays(line: DelayLine, count: int, apart_s: float, flow: bytes = b"a") -> list[float]:

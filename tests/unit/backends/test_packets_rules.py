@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends.packets_holder import SEND_ON, Holder
-from chaos_locust.backends.packets_lines import DelayLine
-from chaos_locust.backends.packets_netlink import ACCEPT, DROP, Packet, overflow
-from chaos_locust.backends.packets_rules import Scope, holder_settings, rules
-from chaos_locust.backends.packets_sender import LOCAL_OUT
+from chaos_locust.backends.packets.holder import SEND_ON, Holder
+from chaos_locust.backends.packets.lines import DelayLine
+from chaos_locust.backends.packets.netlink import ACCEPT, DROP, Packet, overflow
+from chaos_locust.backends.packets.rules import Scope, holder_settings, rules
+from chaos_locust.backends.packets.sender import LOCAL_OUT
 from chaos_locust.faults.packets import PacketFault
 from chaos_locust.faults.registry import parse_fault
 

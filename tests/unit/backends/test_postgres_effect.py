@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Effect, Reading
-from chaos_locust.backends.postgres_effect import postgres_effect
+from chaos_locust.backends.postgres.effect import postgres_effect
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import parse_fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.process_effect import process_effect
+from chaos_locust.backends.process.effect import process_effect
 from chaos_locust.faults.process import Kill, Pause, RestartStorm
 
 KILL = Kill(name="it", target="web", at="1s")

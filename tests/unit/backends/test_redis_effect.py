@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.redis_effect import redis_effect
-from chaos_locust.backends.redis_server import counts_in, fields_of, shown
+from chaos_locust.backends.redis.effect import redis_effect
+from chaos_locust.backends.redis.server import counts_in, fields_of, shown
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.registry import KINDS
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.base import Reading
-from chaos_locust.backends.resources_descriptors import free_below, limit_with_spare
-from chaos_locust.backends.resources_effect import resources_effect
+from chaos_locust.backends.resources.descriptors import free_below, limit_with_spare
+from chaos_locust.backends.resources.effect import resources_effect
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.resources import (
     CpuPressure,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends.toxics import toxics_of
+from chaos_locust.backends.proxy.toxics import toxics_of
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.network import (

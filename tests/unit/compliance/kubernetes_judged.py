@@ -8,8 +8,8 @@ from typing import Any
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
 from compliance.measures.base import Measure
-from compliance.measures.kubernetes_pods import Containers, DefaultToken, Host, Images, Limits
-from compliance.measures.kubernetes_secrets import Environment
+from compliance.measures.kubernetes.pods import Containers, DefaultToken, Host, Images, Limits
+from compliance.measures.kubernetes.secrets import Environment
 from compliance.site import Site
 from tests.servers.kubernetes import api
 

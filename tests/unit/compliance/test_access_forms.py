@@ -9,14 +9,14 @@ import jwt
 import pytest
 
 from compliance.guesses import DEFAULTS
-from compliance.measures.credentials import plain, same, separate
-from compliance.measures.jwt_forms import NEVER_S, forgeries, jwt_parts, lifetime_s
-from compliance.measures.lockout import attempts_until_changed
-from compliance.measures.passwords import strong
+from compliance.measures.access.credentials import plain, same, separate
+from compliance.measures.access.jwt_forms import NEVER_S, forgeries, jwt_parts, lifetime_s
+from compliance.measures.access.lockout import attempts_until_changed
+from compliance.measures.access.passwords import strong
+from compliance.measures.access.sessions import cookies
+from compliance.measures.access.tokens import secrets_in_queries
 from compliance.measures.registry import measures
-from compliance.measures.routes import NOBODYS_ID, is_public, openapi_routes
-from compliance.measures.sessions import cookies
-from compliance.measures.tokens import secrets_in_queries
+from compliance.measures.web.routes import NOBODYS_ID, is_public, openapi_routes
 
 KEY = "a key that is long enough for HS256"
 ORDER = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from compliance.measurement import Secrets
-from compliance.measures.audit_records import Log, listed, moment, pauses
+from compliance.measures.audit_log.records import Log, listed, moment, pauses
 from compliance.site import Site
 from compliance.target import Target
 

@@ -19,9 +19,9 @@ from compliance.catalogue import load
 from compliance.checks import Answer, Binding, Check
 from compliance.condition import Condition
 from compliance.measurement import Secrets
-from compliance.measures.backups import Restoring
 from compliance.measures.bad import bad_service
 from compliance.measures.base import Beside, Measure, SideEffect
+from compliance.measures.stores.backups import Restoring
 from compliance.result import AuditResult
 from compliance.site import Site
 from compliance.target import Account, Backups, Http, Target

@@ -6,7 +6,7 @@ from math import comb
 
 import pytest
 
-from compliance.measures.availability import as_promised
+from compliance.measures.web.availability import as_promised
 
 
 @pytest.mark.parametrize(

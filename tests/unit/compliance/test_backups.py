@@ -17,8 +17,8 @@ import pytest
 from chaos_locust.errors import ChaosError
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
-from compliance.measures.backups import BackupThere, NewestBackup, Restoring
 from compliance.measures.base import Unsupported
+from compliance.measures.stores.backups import BackupThere, NewestBackup, Restoring
 from compliance.site import Site, Unreachable
 from compliance.target import Backups, Target
 
@@ -190,7 +190,7 @@ def test_one_that_is_not_restored(folder: Path, code: str) -> None:
 def test_one_that_takes_too_long_is_ended_and_not_judged(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compliance.measures.backups.RESTORE_S", 2.0)
+    monkeypatch.setattr("compliance.measures.stores.backups.RESTORE_S", 2.0)
     backup(folder)
     script = "sleep 600 & echo $! > $1; wait"
     site = site_of(folder, "sh", "-c", script, "sh", str(tmp_path / "pid"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from compliance.measures.postgres_hba import plain_from_afar
-from compliance.measures.redis_server import is_everywhere
+from compliance.measures.stores.postgres_hba import plain_from_afar
+from compliance.measures.stores.redis_server import is_everywhere
 
 
 def rule(type_: str, address: str | None, method: str = "scram-sha-256") -> Mapping[str, Any]:

@@ -21,9 +21,9 @@ from compliance.decisions import Decision, Item
 from compliance.history import ChangedDocument
 from compliance.measurement import Measurement, Secrets, digest
 from compliance.measures.base import Measure, Unsupported
-from compliance.measures.continuous import EarlierAudits
-from compliance.measures.documents import IncidentDrill, IncidentRunbook, SecurityPolicy
-from compliance.measures.scans import Malware, PenetrationTest, VulnerabilityScan, said_in
+from compliance.measures.operations.continuous import EarlierAudits
+from compliance.measures.operations.documents import IncidentDrill, IncidentRunbook, SecurityPolicy
+from compliance.measures.operations.scans import Malware, PenetrationTest, VulnerabilityScan, said_in
 from compliance.site import Site
 from compliance.target import ContinuousMonitoring, Target
 from compliance.target_documents import Documents, MalwareScan

@@ -13,11 +13,11 @@ import pytest
 from chaos_locust.errors import ChaosError
 from compliance.measurement import Secrets
 from compliance.measures.base import Measure, Unsupported
-from compliance.measures.kubernetes_network import Policies, allows_everything, denies
-from compliance.measures.kubernetes_pods import Containers
-from compliance.measures.kubernetes_rbac import Rbac
-from compliance.measures.kubernetes_secrets import Encryption
-from compliance.measures.kubernetes_server import Anonymous, PodSecurity
+from compliance.measures.kubernetes.network import Policies, allows_everything, denies
+from compliance.measures.kubernetes.pods import Containers
+from compliance.measures.kubernetes.rbac import Rbac
+from compliance.measures.kubernetes.secrets import Encryption
+from compliance.measures.kubernetes.server import Anonymous, PodSecurity
 from compliance.site import Site, Unreachable
 from compliance.target import Kubernetes, Target
 from tests.servers.kubernetes import CORE, NETWORK, RBAC, api

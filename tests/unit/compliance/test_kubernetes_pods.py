@@ -11,9 +11,9 @@ import pytest
 from compliance.auditor import Auditor
 from compliance.measurement import Secrets
 from compliance.measures.base import Unsupported
-from compliance.measures.kubernetes_api import PAGE as OUR_PAGE
-from compliance.measures.kubernetes_pods import Containers, DefaultToken, Host, Images, Limits, is_latest
-from compliance.measures.kubernetes_secrets import is_secret
+from compliance.measures.kubernetes.api import PAGE as OUR_PAGE
+from compliance.measures.kubernetes.pods import Containers, DefaultToken, Host, Images, Limits, is_latest
+from compliance.measures.kubernetes.secrets import is_secret
 from compliance.site import Site
 from tests.servers.kubernetes import APPS, BATCH, CORE, TOKEN, api, good, making, pod
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compliance.measures.leaked import is_card, is_telling, leaked, told
+from compliance.measures.operations.leaked import is_card, is_telling, leaked, told
 
 PRIVATE = "PRIVATE KEY"  # apart, as no file of ours may look as if it held one
 

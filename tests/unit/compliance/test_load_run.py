@@ -14,7 +14,7 @@ from chaos_locust.events import Event, FaultEvent, LoadStopped, Recording, RunEn
 from chaos_locust.judge.verdict import Finding, Outcome
 from chaos_locust.plan.model import Plan
 from compliance.measurement import Measurement
-from compliance.measures.tls import TlsVersions
+from compliance.measures.web.tls import TlsVersions
 
 FAULT = {"name": "no-identity", "kind": "down", "target": "identity", "at": "20s", "for": "10s"}
 ACTED = [

@@ -13,8 +13,8 @@ import pytest
 from chaos_locust.errors import ChaosError
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
-from compliance.measures.dependencies import Materials, Pinned, Vulnerabilities
-from compliance.measures.packages import Package, read_requirements, read_sbom
+from compliance.measures.operations.dependencies import Materials, Pinned, Vulnerabilities
+from compliance.measures.operations.packages import Package, read_requirements, read_sbom
 from compliance.site import Site
 from compliance.target import Dependencies, Target
 

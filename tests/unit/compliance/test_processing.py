@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compliance.measures.processing import Placed, number_of, wrong_amounts
+from compliance.measures.operations.processing import Placed, number_of, wrong_amounts
 
 
 def order(amount: str, price: str | None, quantity: int = 3) -> Placed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos_locust.backends.http_toxic import http_toxic
+from chaos_locust.backends.http.toxic import http_toxic
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.http import FAULTS, HttpFault, routes_meet
 from chaos_locust.faults.registry import parse_fault

@@ -1,0 +1,1 @@
+"""Faults in Kubernetes, over its API alone."""

@@ -1,0 +1,1 @@
+"""What goes through a link of the proxy."""

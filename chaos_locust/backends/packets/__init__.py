@@ -1,0 +1,1 @@
+"""Faults in packets of the kernel's network."""

@@ -1,0 +1,1 @@
+"""Faults in links, by the proxy."""

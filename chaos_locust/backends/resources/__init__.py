@@ -1,0 +1,1 @@
+"""Faults in what a process may use: CPU, memory, descriptors."""

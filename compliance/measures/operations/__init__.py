@@ -1,0 +1,1 @@
+"""How it is run: scans, documents, monitoring, personal data."""
