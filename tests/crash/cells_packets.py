@@ -93,7 +93,7 @@ class Network:
                 continue
             try:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if "packets_holder" in command and (entry / "ns" / "net").stat().st_ino in ours:
+                if "packets.holder" in command and (entry / "ns" / "net").stat().st_ino in ours:
                     found.append(f"{entry.name} {command}")
             except OSError:
                 continue

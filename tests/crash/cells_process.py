@@ -22,7 +22,7 @@ def holders(*words: str) -> list[str]:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if "process_holder" in line and all(word in line for word in words):
+        if "process.holder" in line and all(word in line for word in words):
             found.append(f"process {path.parent.name} of ours: {line}")
     return found
 

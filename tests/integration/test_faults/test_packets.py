@@ -445,7 +445,7 @@ def test_all_of_ours_die(network: Network, stack: ExitStack, injector: Any, kind
         process.send_signal(signal.SIGKILL)
         process.wait()
         until(lambda: not case.acting(), "packets pass again")
-        until(lambda: "packets_holder" not in case.left(), "who holds packets is gone")
+        until(lambda: "packets.holder" not in case.left(), "who holds packets is gone")
         found = [undo for undo in rig.backend.scan("") if undo["namespace"] == target["namespace"]]
         assert [each["mark"] for each in found] == [undo["mark"]]
         rig.backend.revert(found[0])
