@@ -115,8 +115,8 @@ class Session:
             stopped = self.run is not None and self.run.ended_s is not None
             self._exit_codes.append(EXIT_CODES[Outcome.INCONCLUSIVE] if stopped else EXIT_USAGE)
             self._finish("could not begin")
-        except Exception:
-            self._crashed()
+        except Exception as error:
+            self._crashed(error)
 
     def _conduct(self) -> None:
         """Returns when the run is over, judged and reported."""
@@ -124,12 +124,14 @@ class Session:
             return
         try:
             self.run.conduct()
-        except Exception:
-            self._crashed()
+        except Exception as error:
+            self._crashed(error)
         self._finish("the load ended")
 
-    def _crashed(self) -> None:
-        logger.exception("chaos-locust failed; what it had injected is undone")
+    def _crashed(self, error: Exception) -> None:
+        """Ends the run. What the world did to it, such as a full disk, is no fault of the program's."""
+        own = not isinstance(error, ChaosError)
+        logger.error("chaos-locust failed (%s); what it had injected is undone", error, exc_info=own)
         self._exit_codes.append(EXIT_CRASH)
         if self.run is not None:
             self.run.interrupt("crashed", "chaos-locust failed")
