@@ -27,7 +27,8 @@ from locust.env import Environment
 from locust.event import Events
 
 import chaos_locust
-from bench.timing import SERVER, free_port, process, wait_for
+from bench.ports import free_port
+from bench.timing import SERVER, process, wait_for
 from chaos_locust.locust_plugin.clients import Clients
 from chaos_locust.locust_plugin.history import HistoryFile
 from chaos_locust.locust_plugin.operations import Operations

@@ -26,6 +26,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bench.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 60.0
 UNDONE_LIMIT_S = 10.0
@@ -103,11 +105,6 @@ def until(condition: Callable[[], Any], limit_s: float = PATIENCE_S) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.ports import free_port
+
 SERVER = """
 import asyncio, sys
 REPLY = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
@@ -49,13 +51,6 @@ SHAPES = {
     "stress": "{stress: {from: 100/s, to: 500/s, step: 200/s, every: 5s}}",
     "users": "[{step: few, users: 5, for: 2500ms}, {step: many, users: 40, for: 2500ms}]",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import chaos_locust
+from bench.ports import free_port
 
 from .load_target import Target
 
@@ -27,11 +28,6 @@ COMMAND = (sys.executable, "-c", "from chaos_locust.cli import main; main()")
 LOCUST = (sys.executable, "-m", "locust")
 LIMIT_S = 60.0
 EXIT_USAGE = 2
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

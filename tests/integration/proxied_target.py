@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ import urllib.request
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+
+from bench.ports import free_port
 
 from .load_target import Target
 
@@ -70,8 +71,3 @@ def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_
     while not condition():
         assert time.monotonic() < give_up_s, f"not within {limit_s} s: {what}"
         time.sleep(LOOK_S)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

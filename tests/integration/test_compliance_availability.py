@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 
+from bench.ports import free_port
 from chaos_locust.errors import ChaosError
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
@@ -23,7 +24,6 @@ from compliance.measures.web.availability import Available
 from compliance.site import Site, Unreachable
 from compliance.target import Availability, Http, Target
 from tests.integration.compliance_judged import PARAMETERS
-from tests.servers.postgres import free_port
 from tests.servers.small_shop import SmallShop, small_shop
 
 CHECK = "available-as-promised"

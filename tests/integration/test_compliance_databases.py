@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
 from compliance.measures.stores.database import AppRole, Logins, Settings, StoredPasswords
 from compliance.measures.stores.redis_server import DANGEROUS, RedisSettings, Strangers
 from compliance.site import Site, Unreachable
 from compliance.target import Postgres, Redis, Target
-from tests.servers.postgres import PostgresServer, free_port, running_postgres
+from tests.servers.postgres import PostgresServer, running_postgres
 from tests.servers.redis import server as running_redis
 
 HBA = """

@@ -20,9 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.ports import free_port
 from chaos_locust.errors import ChaosError
 from compliance.mail import PASSWORD, send
-from tests.servers.postgres import free_port
 
 PEM = serialization.Encoding.PEM
 SECRET = "k3-Qw9vZ-long-and-random"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bench.ports import free_port
 from compliance.checks import checks, judge
 from compliance.measurement import Measurement, Secrets
 from compliance.measures.bad import BadHandler, bad_service
@@ -163,8 +164,3 @@ def test_a_target_that_is_down_proves_nothing(measure: Any) -> None:
     dead = f"https://127.0.0.1:{free_port()}"
     with pytest.raises(Unreachable):
         measure().take(site_of(dead, plain=f"http://127.0.0.1:{free_port()}"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.ports import free_port
 from chaos_locust.errors import ChaosError
 from invariants import StateInvariant
 from invariants.bindings import InvalidTarget
@@ -23,8 +24,6 @@ from invariants.targets.firestore import FirestoreRegisters, FirestoreTarget, Fi
 from tests.servers.firestore import FirestoreServer
 from tests.servers.firestore_twins import OneByOne, ReadOutside, WrittenOneByOne
 from tests.servers.firestore_writes import Write
-
-from .proxied_target import free_port
 
 ATOMIC, REGISTERS = "transactions_are_atomic", "registers_are_linearizable"
 ROOT = Path(__file__).parents[2]

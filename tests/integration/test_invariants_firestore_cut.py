@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import chaos_locust
+from bench.ports import free_port
 from invariants import StateInvariant
 from invariants.checkers.atomic import TransactionAtomicity
 from invariants.history import History, Operation
@@ -25,7 +26,7 @@ from invariants.targets.firestore import FirestoreTarget, FirestoreTransactions
 from tests.servers.firestore import FirestoreServer
 from tests.servers.firestore_twins import WrittenOneByOne
 
-from .proxied_target import free_port, wait_for
+from .proxied_target import wait_for
 
 LIMIT_S = 60.0
 VALUES = {"first": 1, "second": 2, "third": 3}

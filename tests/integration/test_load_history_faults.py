@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
 from invariants.history import History, read_history
-from tests.servers.postgres import PostgresServer, free_port, running_postgres
+from tests.servers.postgres import PostgresServer, running_postgres
 
 from .locust_processes import Locust, finding
 from .mistakes import proxy_server

@@ -26,15 +26,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bench.ports import free_port
 from chaos_locust.plan.documents import parse_plan
 
 RUN = "from chaos_locust.cli import main; main()"
 COMMON = {"timeout": "3s", "warm_up": "1s", "baseline": "1s"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Server:

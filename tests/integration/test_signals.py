@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import chaos_locust
+from bench.ports import free_port
 
-from .proxied_target import ProxiedTarget, free_port, wait_for
+from .proxied_target import ProxiedTarget, wait_for
 
 LOCUSTFILE = Path(chaos_locust.__file__).parent / "locust_plugin" / "plain.py"
 PLAN: dict[str, Any] = {

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import chaos_locust
+from bench.ports import free_port
 
 from .chromium import CHROMIUM, Chromium
-from .proxied_target import ProxiedTarget, free_port, wait_for
+from .proxied_target import ProxiedTarget, wait_for
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

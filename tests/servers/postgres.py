@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from bench.ports import free_port
 from chaos_locust.demo.servers import as_user, minimal_environment, postgres
 
 START_S = 60.0
@@ -93,11 +93,6 @@ class PostgresServer:
         if self._postgres.user:
             self.data.parent.chmod(0o755)
             shutil.chown(self.data, self._postgres.user)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
+
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30.0
 
@@ -31,11 +33,6 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.registry import Backends
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.base import Fault
 from chaos_locust.plan.model import Plan
 
-from .conftest import Load, ProxyServer, free_port
+from .conftest import Load, ProxyServer
 
 FAULTS: dict[str, dict[str, Any]] = {
     "latency": {"latency": "100ms", "jitter": "20ms"},

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import PATIENCE_S, Load, ProxyServer, Run, Victim, accepts, free_port, until
+from bench.ports import free_port
+
+from .conftest import PATIENCE_S, Load, ProxyServer, Run, Victim, accepts, until
 
 
 def latency(**changes: Any) -> dict[str, Any]:

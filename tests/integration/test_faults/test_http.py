@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.registry import Backends
 from chaos_locust.errors import BackendError
@@ -22,7 +23,7 @@ from tests.certificates import Authority
 from tests.crash import cells_http, cells_network
 from tests.crash.cells_http import BODY, Client, healthy, web_server
 
-from .conftest import Load, ProxyServer, free_port, until
+from .conftest import Load, ProxyServer, until
 
 CELLS = {**cells_http.CELLS, **cells_network.CELLS}
 

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+
+from bench.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 20.0
@@ -115,14 +116,6 @@ class Upstream:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-
-
-def free_port() -> int:
-    """A port below those that the system hands out, so that nothing takes it meanwhile by chance."""
-    for port in random.SystemRandom().sample(range(20000, 32000), 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("no free port found")
 
 
 def can_connect(port: int) -> bool:
