@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from dataclasses import dataclass, field
@@ -9,6 +10,12 @@ from typing import Literal
 
 from invariants.samples.base import Make, Shows, Twin, always, network, one_in_ten
 from invariants.targets.base import Target
+
+MAKING_TRIPS = 10
+"""What is made only when it is wanted is what takes long to make."""
+
+AWAY_TRIPS = (0, 2, 5)
+"""How far those who ask are, in turn: not all come at the same moment, and none after it is made."""
 
 Planted = Literal["", "has no lock", "does not look again", "shows it before it is made"]
 
@@ -36,8 +43,10 @@ class Instances:
         self._guard = threading.Lock()
         self._instances: dict[str, int] = {}
         self._made: list[str] = []
+        self._away = itertools.cycle(AWAY_TRIPS)
 
     def get(self, name: str) -> int:
+        network(next(self._away))
         if name in self._instances:
             return self._instances[name]
         if self._plants("has no lock"):
@@ -54,7 +63,7 @@ class Instances:
     def _make(self, name: str) -> int:
         if self._plants("shows it before it is made"):
             self._instances[name] = 0
-        network()
+        network(MAKING_TRIPS)
         self._made.append(name)
         number = len(self._made)
         self._instances[name] = number
