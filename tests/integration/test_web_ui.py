@@ -27,7 +27,7 @@ PLAN = {
     "load": [{"step": "base", "rate": "60/s", "for": "11s"}, {"step": "tail", "rate": "20/s", "for": "2s"}],
     "warm_up": "1s",
     "baseline": "2s",
-    "steady_state": ["error_rate < 20%"],  # a busy machine is slower for moments, which is not what is shown here
+    "steady_state": ["error_rate < 20%"],  # a busy machine is slower for moments
     "faults": [
         {"name": "slow-link", "kind": "latency", "target": "link", "latency": "40ms", "at": "4s", "for": "5s"}
     ],

@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import random
 from dataclasses import replace
-from operator import attrgetter
 
 import pytest
 
+from bench.simulated import register
 from invariants.checkers.linearizable import Linearizable
-from invariants.history import History, Operation
-
-
-def register(operations: int, processes: int, seed: int, unanswered: float) -> list[Operation]:
-    """What clients of a correct register see: each operation takes effect at an instant within its time."""
-    rng = random.Random(seed)
-    free_s = [0.0] * processes
-    names = [f"p{each}" for each in range(processes)]
-    numbers = [0] * processes
-    planned = []
-    for count in range(operations):
-        who = min(range(processes), key=free_s.__getitem__)
-        start_s = free_s[who] + rng.random() * 0.2
-        lasts_s = rng.random()
-        info = rng.random() < unanswered
-        planned.append(
-            (start_s + lasts_s * rng.random(), start_s, start_s + lasts_s, names[who], numbers[who], info)
-        )
-        free_s[who], numbers[who] = start_s + lasts_s, numbers[who] + 1
-        if info:
-            names[who], numbers[who] = f"p{who}-{count}", 0
-    state, made = None, []
-    for _, start_s, end_s, name, number, info in sorted(planned):
-        end_s = math.inf if info else end_s
-        if rng.random() < 0.5:
-            value = rng.randrange(10**6)
-            if not info or rng.random() < 0.5:
-                state = value
-            made.append(
-                Operation(name, number, "write", "k", value, "info" if info else "ok", None, start_s, end_s)
-            )
-        else:
-            result = None if info else state
-            made.append(
-                Operation(name, number, "read", "k", None, "info" if info else "ok", result, start_s, end_s)
-            )
-    return sorted(made, key=attrgetter("start_s"))
+from invariants.history import History
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 20))
