@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,40 @@ def test_logs(tmp_path: Path, what: str, expected: list[str]) -> None:
         assert [each.split(": ")[1].split(",")[0] for each in found] == expected
         assert answers_of(SecretsInLogs, {"found": found}) == {"clean-logs": "failed" if expected else "held"}
         assert PASSWORD not in json.dumps([found, site.evidence])
+
+
+class Busy(Logging):
+    """Logs at once that it was asked, and the rest later; then much else, of many requests of others."""
+
+    def parsed(self, body: bytes, *given: Any, **more: Any) -> dict[str, Any]:
+        found = super(Logging, self).parsed(body, *given, **more)
+        self._log(f"{self.command} {self.path} asked\n", 0)
+        self._log(f"{self.command} {self.path} {json.dumps(found)}\n" + "nothing of note\n" * 10**6, 0.3)
+        return found
+
+    def answer(self, status: int, body: Any) -> None:
+        self._log(f"{self.command} {self.path} {status}\n", 0.4)
+        super().answer(status, body)
+
+    def _log(self, lines: str, after_s: float) -> None:
+        def write() -> None:
+            with self.file.open("a") as log:
+                log.write(lines)
+
+        threading.Timer(after_s, write).start() if after_s else write()
+
+
+def test_a_log_that_is_late_and_has_much_else(tmp_path: Path) -> None:
+    file = tmp_path / "shop.log"
+    file.write_text("started\n")
+    with small_shop(handler=type("B", (Busy,), {"file": file, "what": "bodies"})) as (target, _):
+        logged = target.model_copy(update={"logs": Logs(files=(file,))})
+        found = SecretsInLogs().take(site_of(logged))["found"]
+    assert [each.split(": ")[1].split(",")[0] for each in found] == [
+        "password",
+        "password of a failed log-in",
+        "password of an account",
+    ]
 
 
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from ipaddress import ip_address
@@ -21,7 +22,10 @@ from compliance.measures.web.errors import bad_shop
 from compliance.site import Site, at, filled, json_of
 from compliance.target import Logs, Owned, Postgres, Target
 
-MOST_LOG_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024
+OLDER_BYTES = 8 * 1024 * 1024
+"""Of what a log had before; all that came since then is searched."""
+
 LOG_PATIENCE_S = 2.0
 LINKS = """
 SELECT a.client_addr::text, a.client_port, s.ssl FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s USING (pid)
@@ -38,13 +42,20 @@ class SecretsInLogs(Measure):
     def take(self, site: Site) -> Mapping[str, Any]:
         assert site.target.logs is not None
         files = site.target.logs.files
-        before = [_size(file) for file in files]
-        known = _made_to_log(site)
-        if site.target.http is not None:
+        before = {file: _size(file) for file in files}
+        known, marker = _made_to_log(site)
+        if marker:
             for _ in pauses(site, LOG_PATIENCE_S):  # what we did is logged when it is logged
-                if [_size(file) for file in files] != before:
+                if any(marker in text for file in files for text in _blocks(file, before[file])):
                     break
-        found = {file.name: leaked(_end_of(file), known) for file in files}
+            else:
+                site.note(f"the request for /{marker} is in none of them")
+        found = {}
+        for file in files:
+            counts = Counter[str]()
+            for text in _blocks(file, max(0, before[file] - OLDER_BYTES)):
+                counts += leaked(text, known)
+            found[file.name] = counts
         site.note(
             f"searched {', '.join(str(file) for file in files)} for {', '.join(FORMS)} and card numbers"
         )
@@ -175,18 +186,18 @@ def _passwords(site: Site) -> dict[str, str]:
     return {each.password: kind for each in site.target.accounts if is_telling(each.password)}
 
 
-def _made_to_log(site: Site) -> Mapping[str, str]:
-    """What must not be in the logs, after it was sent: a password that is right, one that is wrong, a token.
-    Raises Unreachable."""
+def _made_to_log(site: Site) -> tuple[Mapping[str, str], str]:
+    """What must not be in the logs, after it was sent: a password that is right, one that is wrong, a token;
+    and by what the last of those requests is known in a log. Raises Unreachable."""
     known = _passwords(site)
     if site.target.http is None or site.target.login is None or not site.target.accounts:
-        return known
+        return known, ""
     account = max(site.target.accounts, key=lambda each: is_telling(each.password))
     wrong = account.model_copy(update={"user": "nobody", "password": secrets.token_urlsafe(16)})
     site.log_in(wrong)
-    token = site.token(account)
-    site.request("GET", "/", token=token)
-    return {**known, wrong.password: "password of a failed log-in", token: "token"}
+    token, marker = site.token(account), f"seen-{secrets.token_hex(8)}"
+    site.request("GET", f"/{marker}", token=token)
+    return {**known, wrong.password: "password of a failed log-in", token: "token"}, marker
 
 
 def _size(file: Path) -> int:
@@ -196,11 +207,14 @@ def _size(file: Path) -> int:
         raise ChaosError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _end_of(file: Path) -> str:
+def _blocks(file: Path, start: int) -> Iterator[str]:
+    """The file from there to its end, some whole lines at a time; all of it, where it was begun anew.
+    Raises ChaosError."""
     try:
         with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - MOST_LOG_BYTES))
-            return opened.read().decode(errors="replace")
+            opened.seek(start if start <= _size(file) else 0)
+            while lines := opened.readlines(BLOCK_BYTES):
+                yield b"".join(lines).decode(errors="replace")
     except OSError as error:
         raise ChaosError(f"{file} cannot be read: {error.strerror}") from None
 
