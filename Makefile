@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Most tests wait for real seconds to pass, so several run at once. In the order of their names: what waits
 # longest comes first.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN | awk '{print $$1 < 3 ? 3 * $$1 : 8}')
 AT_ONCE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 # The tests start some hundred Pythons, which would each compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
