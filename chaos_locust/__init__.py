@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chaos_locust.experiments import ChaosExperiment
     from chaos_locust.injection import chaos_inject, inject
+    from chaos_locust.load_test.builder import LoadTest
     from chaos_locust.locust_plugin.operations import operation
     from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ChaosExperiment": "chaos_locust.experiments",
+    "LoadTest": "chaos_locust.load_test.builder",
     "chaos_inject": "chaos_locust.injection",
     "inject": "chaos_locust.injection",
     "must_refuse": "chaos_locust.locust_plugin.refusals",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "ChaosExperiment",
+    "LoadTest",
     "Plan",
     "RampShape",
     "SoakShape",

@@ -7,21 +7,16 @@ assert result.recovery_time_ms is not None and result.recovery_time_ms < 120_000
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from chaos_locust.cli.run_plan import locustfile_of
-from chaos_locust.errors import ChaosError, DirtyTarget, InvalidPlan, Problem
+from chaos_locust.errors import InvalidPlan, Problem
 from chaos_locust.experiment_result import ExperimentResult, result_of
-from chaos_locust.journal import read_journal
-from chaos_locust.judge.verdict import EXIT_CODES, EXIT_DIRTY
+from chaos_locust.finished_run import run_to_end
 from chaos_locust.plan.check import check_plan
 from chaos_locust.plan.documents import load_plan, parse_plan
 from chaos_locust.plan.expected import Expected
@@ -151,23 +146,8 @@ class ChaosExperiment:
         results: the run's folder is made in a new one in here. Raises ChaosError when the run could not
         start or crashed, DirtyTarget when the failure could not be undone.
         """
-        Path(results).mkdir(parents=True, exist_ok=True)
-        runs = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=results))
-        with tempfile.TemporaryDirectory(prefix="chaos-locust-") as home:
-            document = Path(home) / "plan.json"  # with its secrets, so not among the results
-            document.write_text(json.dumps(self.plan.to_json()), encoding="utf-8")
-            program = "from chaos_locust.cli import main; main()"
-            command = [sys.executable, "-c", program, "run", str(document), "--results", str(runs)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode not in (*EXIT_CODES.values(), EXIT_DIRTY):
-            told = [line for line in done.stderr.splitlines() if line.startswith("chaos-locust: ")]
-            text = "\n".join(told) or f"it ended with {done.returncode}:\n{done.stderr}"
-            raise ChaosError(f"{self.name} could not be run:\n{text}")
-        (folder,) = runs.iterdir()
-        verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-        if done.returncode == EXIT_DIRTY:
-            raise DirtyTarget(f"{verdict['sentence']} ({folder})")
-        return result_of(self.plan, self.faults, read_journal(folder), verdict, folder)
+        done = run_to_end(self.plan, self.name, results)
+        return result_of(self.plan, self.faults, done.recording(), done.verdict, done.folder)
 
 
 def _plan_of(cluster: Cluster) -> Plan:

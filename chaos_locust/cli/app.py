@@ -17,6 +17,7 @@ from chaos_locust.cli import (
     demo,
     faults,
     invariants,
+    load,
     proxy,
     report,
     run_plan,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run_plan.run)
+app.command("load")(load.load)
 app.command("check")(check.check)
 app.command("faults")(faults.faults)
 app.command("cleanup")(cleanup.cleanup)
