@@ -15,6 +15,7 @@ from chaos_locust.load_test.profiles import Kind
 from chaos_locust.load_test.requests import read_requests
 from chaos_locust.units import parse_duration, parse_share
 
+BOTH = "Where neither limit is given: 100ms and 1%."
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -24,7 +25,9 @@ def load(
     peak_rps: Annotated[float, typer.Option(help="The highest rate, in requests/s.")] = 100.0,
     initial_rps: Annotated[float | None, typer.Option(help="Where it begins; by default 10.")] = None,
     duration: Annotated[str, typer.Option(help="Seconds, or with a unit, such as 5min.")] = "",
-    fail_if_p99_exceeds: Annotated[str, typer.Option(help="In ms, or with a unit, such as 100ms.")] = "",
+    fail_if_p99_exceeds: Annotated[
+        str, typer.Option(help="In ms, or with a unit; 100ms and 1% where neither is given.")
+    ] = "",
     fail_if_error_rate_exceeds: Annotated[str, typer.Option(help="A share, such as 1% or 0.01.")] = "",
     read_write_ratio: Annotated[str, typer.Option(help="Of the requests, such as 80:20.")] = "",
     requests: Annotated[Path | None, typer.Option(help="HAR, OpenAPI, or a list as in a plan.")] = None,
@@ -33,7 +36,7 @@ def load(
     results: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("results"),
 ) -> None:
     """Put a URL under load. The exit code is the verdict: 0 upheld, 3 deviated, 4 inconclusive."""
-    test = LoadTest(url).with_profile(get_args(Kind)[list(Type).index(type)], peak_rps, initial_rps)
+    test = LoadTest(url).with_profile(type, peak_rps, initial_rps)
     if duration:
         test = test.with_duration(_duration_s("--duration", duration, "s"))
     if requests is not None:
@@ -47,7 +50,7 @@ def load(
         test = test.with_faults(faults)
     p99_s = _duration_s("--fail-if-p99-exceeds", fail_if_p99_exceeds, "ms") if fail_if_p99_exceeds else None
     share = _share(fail_if_error_rate_exceeds) if fail_if_error_rate_exceeds else None
-    if type is not Kind.STRESS or p99_s is not None or share is not None:  # else stress asks for the standard
+    if p99_s is not None or share is not None:
         test = test.with_limits(None if p99_s is None else p99_s * 1000, share)
     raise typer.Exit(run_in_sight(test.plan(), results, workers))
 

@@ -23,9 +23,14 @@ from chaos_locust.load_test.result import LoadResult, result_of
 from chaos_locust.plan.check import check_plan
 from chaos_locust.plan.documents import parse_plan
 from chaos_locust.plan.model import Plan
+from chaos_locust.plan.steps import parse_load
 from chaos_locust.units import format_duration, format_share, parse_duration
 
 STANDARD = ("p99 <= 100ms during run", "error_rate <= 1% during run")
+LONGEST_WARM_UP_S = 10.0
+WARM_UP_SHARE = 0.1
+"""Of the time of a short load; its requests are not judged."""
+
 OURS = ("name", "host", "load", "requests", "locustfile")
 
 
@@ -126,8 +131,11 @@ class LoadTest:
             requests = with_ratio(requests, *self.ratio)
         host = f"{parts.scheme}://{parts.netloc}" if parts.netloc else self.url
         objectives = [*self.faults.get("objectives", ()), *self.objectives]
-        document = {"name": f"{self.profile.kind} of {host}", "host": host, **self.faults}
-        document |= {"load": self.profile.load(), "requests": list(requests), "objectives": objectives}
+        load = self.profile.load()
+        warm_up_s = min(LONGEST_WARM_UP_S, WARM_UP_SHARE * parse_load(load).duration_s)
+        document = {"name": f"{self.profile.kind} of {host}", "host": host, "load": load}
+        document |= {"warm_up": format_duration(warm_up_s), **self.faults}
+        document |= {"requests": list(requests), "objectives": objectives}
         plan = parse_plan(document, os.environ if environ is None else environ)
         if problems := check_plan(plan).problems:
             raise InvalidPlan(problems)

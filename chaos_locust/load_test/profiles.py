@@ -18,7 +18,6 @@ class Kind(StrEnum):
     STRESS = "stress"
 
 
-
 BEFORE_SPIKE_S = 10.0
 STRESS_LEVELS = 10
 STRESS_LEVEL_S = 5.0
@@ -47,7 +46,7 @@ class Profile:
     }
     INITIAL_RPS: ClassVar[float] = 10.0
 
-    def load(self) -> list[dict[str, Any]]:
+    def load(self) -> dict[str, Any]:
         """Raises InvalidPlan."""
         lasts_s = self.DURATIONS_S[self.kind] if self.duration_s is None else self.duration_s
         initial_rps = self.INITIAL_RPS if self.initial_rps is None else self.initial_rps
@@ -56,19 +55,20 @@ class Profile:
         start, peak = format_rate(initial_rps), format_rate(self.peak_rps)
         match self.kind:
             case Kind.RAMP_UP:
-                return [{"ramp": {"from": start, "to": peak, "for": format_duration(lasts_s)}}]
+                return {"ramp": {"from": start, "to": peak, "for": format_duration(lasts_s)}}
             case Kind.SPIKE:
-                half, before = format_duration(lasts_s / 2), format_duration(BEFORE_SPIKE_S)
-                return [
-                    {"spike": {"base": start, "peak": peak, "before": before, "for": half, "after": half}}
-                ]
+                half = format_duration(lasts_s / 2)
+                times = {"before": format_duration(BEFORE_SPIKE_S), "for": half, "after": half}
+                return {"spike": {"base": start, "peak": peak, **times}}
             case Kind.SOAK:
-                return [{"soak": {"rate": peak, "for": format_duration(lasts_s)}}]
+                return {"soak": {"rate": peak, "for": format_duration(lasts_s)}}
             case Kind.STRESS:
                 levels = min(STRESS_LEVELS, int(lasts_s / STRESS_LEVEL_S))
                 step = format_rate((self.peak_rps - initial_rps) / (levels - 1))
                 every = format_duration(lasts_s / levels)
-                return [{"stress": {"from": start, "to": peak, "step": step, "every": every}}]
+                return {"stress": {"from": start, "to": peak, "step": step, "every": every}}
+            case _:
+                assert_never(self.kind)
 
     def _problems(self, lasts_s: float, initial_rps: float) -> list[Problem]:
         found = []

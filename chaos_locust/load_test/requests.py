@@ -107,10 +107,7 @@ def _of_har(log: Mapping[str, Any], host: str) -> tuple[list[dict[str, Any]], li
             request["headers"] = headers
         counts[json.dumps(request, sort_keys=True)] += 1
     found = [{**json.loads(text), "weight": count} for text, count in counts.items()]
-    return found, [
-        f"{count} to {name}" if "." in name or ":" in name else f"{count} {name}"
-        for name, count in others.items()
-    ]
+    return found, [f"{name}, {count} times" for name, count in others.items()]
 
 
 def _of_openapi(document: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
