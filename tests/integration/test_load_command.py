@@ -69,18 +69,8 @@ def test_a_ramp_follows_its_line(target: Target, load: Load) -> None:
 
 
 def test_a_spike_comes_after_ten_seconds_at_the_base(target: Target, load: Load) -> None:
-    done = load(
-        target.url,
-        "--type",
-        "spike",
-        "--initial-rps",
-        "5",
-        "--peak-rps",
-        "80",
-        "--duration",
-        "6",
-        *ONLY_ERRORS,
-    )
+    rates = ("--initial-rps", "5", "--peak-rps", "100")
+    done = load(target.url, "--type", "spike", *rates, "--duration", "6", *ONLY_ERRORS)
     assert done.returncode == 0, done.stdout + done.stderr
     seen = by_second(target)
     assert [round(seen[second] / 5) for second in (8, 11, 14)] == [1, 20, 1]
