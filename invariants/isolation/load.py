@@ -8,12 +8,13 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from invariants.checkers.bank import Bank
+from invariants.checkers.base import Checked
 from invariants.checkers.list_append import ListAppend
 from invariants.history import History, Operation, Outcome
 from invariants.isolation.promises import LEVELS, Level, cycle_prevented_at
@@ -56,7 +57,7 @@ class Tries:
 @dataclass(frozen=True)
 class Loaded:
     """seen: anomaly -> how often, None where that is not counted. impossible: those of them that the level
-    promises cannot happen."""
+    promises cannot happen. evidence: for each of those, what proves it, an operation a line."""
 
     work: str
     level: Level
@@ -64,6 +65,7 @@ class Loaded:
     seen: Mapping[str, int | None]
     impossible: tuple[str, ...]
     inconclusive: str = ""
+    evidence: tuple[str, ...] = ()
 
 
 class Work(Protocol):
@@ -88,7 +90,15 @@ def lists(target: Isolated, level: Level, rng: random.Random) -> Loaded:
     checked = ListAppend().check(history)
     seen = dict.fromkeys(violation.anomaly for violation in checked.violations)
     impossible = tuple(sorted(name for name in seen if cycle_prevented_at(name, level)))
-    return Loaded("lists", level, tries, seen, impossible, checked.inconclusive)
+    return Loaded("lists", level, tries, seen, impossible, checked.inconclusive, _proof(checked, impossible))
+
+
+def _proof(checked: Checked, anomalies: Collection[str]) -> tuple[str, ...]:
+    return tuple(
+        "\n".join([each.title, *(f"  {op.start_s:.6f}-{op.end_s:.6f} s {op}" for op in each.operations)])
+        for each in checked.violations
+        if each.anomaly in anomalies
+    )
 
 
 def bank(target: Isolated, level: Level, rng: random.Random) -> Loaded:
@@ -115,7 +125,8 @@ def bank(target: Isolated, level: Level, rng: random.Random) -> Loaded:
     seen = Counter(violation.anomaly for violation in checked.violations)
     # Sums go wrong by read skew and by lost updates; both are impossible from repeatable read on.
     impossible = tuple(sorted(seen)) if LEVELS.index(level) >= LEVELS.index("repeatable read") else ()
-    return Loaded("bank", level, tries, dict(seen), impossible, checked.inconclusive)
+    proof = _proof(checked, impossible)
+    return Loaded("bank", level, tries, dict(seen), impossible, checked.inconclusive, proof)
 
 
 def on_call(target: Isolated, level: Level, rng: random.Random) -> Loaded:

@@ -116,6 +116,7 @@ class IsolationTable:
                     "succeeded_after_retry": load.tries.succeeded,
                     "seen": dict(load.seen),
                     "promised_to_be_impossible": list(load.impossible),
+                    "evidence": list(load.evidence),
                     "inconclusive": load.inconclusive,
                 }
                 for load in self.loads
