@@ -21,6 +21,7 @@ from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan
 
 IMAGE = "localhost/app:1"
+SCRATCH = "/scratch"
 LABEL = "chaos-locust/mark"
 LOOK_EVERY_S = 0.3
 PATIENCE_S = 60.0
@@ -88,8 +89,10 @@ class Space:
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
             "resources": LIMITS if resources is None else resources,
+            "volumeMounts": [{"name": "scratch", "mountPath": SCRATCH}],
         }
-        pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
+        volume = {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}
+        pod = {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": [volume]}
         spec = {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
@@ -160,6 +163,8 @@ PARAMETERS: Mapping[str, Json] = {
     "pod_scale": {"replicas": 1},
     "pod_cpu": {"cpus": 0.1},
     "pod_partition": {"port": 8080, "image": IMAGE},
+    "pod_memory_pressure": {"size": "20MiB"},
+    "pod_disk_full": {"path": SCRATCH, "size": "20MiB", "leave": "1MB"},
 }
 
 

@@ -165,9 +165,11 @@ class Kubernetes:
         return [(when, line) for when, _, line in (row.partition(" ") for row in text.splitlines())]
 
     def run(
-        self, namespace: str, pod: str, container: str, command: Sequence[str], limit_s: float = ANSWER_S[1]
-    ) -> tuple[int | None, str]:
-        """A command in a container: its exit code, None where it was cut off, and what it wrote."""
+        self, namespace: str, pod: str, container: str, command: Sequence[str],
+        limit_s: float = ANSWER_S[1], until: str = "",
+    ) -> tuple[int | None, str]:  # fmt: skip
+        """A command in a container: its exit code, None where it was cut off, and what it wrote. until: it is
+        left to itself when it has written this."""
         query = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query += [("command", word) for word in command]
         path = PODS.path(namespace, pod, "exec")
@@ -175,7 +177,7 @@ class Kubernetes:
             "GET", path, query_params=query, header_params={}, auth_settings=["BearerToken"]
         )
         try:
-            return executed(self._settings, url, headers, limit_s)
+            return executed(self._settings, url, headers, limit_s, until)
         except BackendError as error:
             raise BackendError(f"exec in {namespace}/{pod}: {error}") from None
 

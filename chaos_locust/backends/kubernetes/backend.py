@@ -13,6 +13,7 @@ from chaos_locust.backends.kubernetes.api import JOBS, POLICIES, Kubernetes, Ref
 from chaos_locust.backends.kubernetes.change import MARK as LABEL
 from chaos_locust.backends.kubernetes.change import changes_of, is_left, make, take_back
 from chaos_locust.backends.kubernetes.effect import kubernetes_effect
+from chaos_locust.backends.kubernetes.inside import pressure_of
 from chaos_locust.backends.kubernetes.look import Look
 from chaos_locust.backends.kubernetes.preflight import kubernetes_problems
 from chaos_locust.backends.kubernetes.reach import NoCluster
@@ -30,6 +31,7 @@ from chaos_locust.faults.kubernetes import (
     PodSignal,
     RolloutRestart,
 )
+from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import Cluster
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
@@ -97,6 +99,8 @@ class KubernetesBackend:
         undo = self._undo(cluster, found, name, fault.kind)
         undo["changes"] = changes_of(fault, found, name)
         match fault:
+            case Inside():
+                undo["changes"] = pressure_of(cluster, fault, undo["victims"], name)
             case RolloutRestart():
                 undo["workload"] = found.target.workload
             case PodPartition():
@@ -107,7 +111,7 @@ class KubernetesBackend:
     def inject(self, fault: Fault, undo: Undo) -> None:
         cluster = self._of(undo)
         for one in undo["changes"]:
-            make(cluster, one)
+            make(cluster, one, lasts_s=(fault.duration_s or 0.0) + MARGIN_S)
         match fault:
             case PodKill():
                 acts.kill(cluster, undo["victims"], fault.grace_s)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from chaos_locust.backends.kubernetes import inside
 from chaos_locust.backends.kubernetes.api import NODES, PODS, WORKLOADS, Kind, Kubernetes, Refused
 from chaos_locust.backends.kubernetes.reading import container_name, cpus
 from chaos_locust.backends.kubernetes.victims import Found, text_of
@@ -73,6 +74,8 @@ def value(of: Mapping[str, Any], found: Mapping[str, Any]) -> Any:
             return bool(found["spec"].get("unschedulable", False))
         case "image":
             return _container(of, found)["image"]
+        case "process":  # which nothing in the object tells of
+            return None
     resources = _container(of, found).get("resources") or {}
     return {part: (resources.get(part) or {}).get("cpu") for part in ("limits", "requests")}
 
@@ -99,9 +102,10 @@ def lowered(found: Mapping[str, Any], container: str | None, limit: float) -> Js
     return ours
 
 
-def make(cluster: Kubernetes, one: Json, dry: bool = False) -> None:
+def make(cluster: Kubernetes, one: Json, dry: bool = False, lasts_s: float = 0.0) -> None:
     """Raises BackendError, also where another fault has changed it already: each would put back what the
-    other made. What is to say who did it comes first: without it nothing is changed."""
+    other made. What is to say who did it comes first: without it nothing is changed. lasts_s: of processes,
+    which end by themselves then."""
     kind = KINDS[one["kind"]]
     other = _mark(cluster.get(kind, one["namespace"], one["name"]))
     if other not in (None, one["mark"]):
@@ -112,7 +116,10 @@ def make(cluster: Kubernetes, one: Json, dry: bool = False) -> None:
         about = {"labels": {MARK: one["mark"]}, "annotations": {NOTE: note}}
         body = {"metadata": {"uid": one["uid"], **about}}
         cluster.patch(kind, one["namespace"], one["name"], body)
-    cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
+        if one["what"] == "process":
+            inside.begin(cluster, one, lasts_s)
+    if one["what"] != "process":
+        cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
 
 
 def take_back(cluster: Kubernetes, one: Json) -> None:
@@ -123,6 +130,8 @@ def take_back(cluster: Kubernetes, one: Json) -> None:
     kind = KINDS[one["kind"]]
     if same(one, value(one, found), one["ours"]) and not same(one, one["before"], one["ours"]):
         cluster.patch(kind, one["namespace"], one["name"], _body(one, one["before"]), _part(one))
+    if one["what"] == "process":
+        inside.end(cluster, one, found)
     if (one["what"], one["kind"]) == ("image", "statefulset"):
         _unblock(cluster, one, found)
     if _mark(found) is not None:

@@ -2,7 +2,8 @@
 
 A reading: {at_s, error, pods: as in kubernetes_reading, or None, victims: uids, nodes: {name: whether it is
 cordoned}, serving: {uid: node} of the service's ready endpoints, or None, loaded: whether the load calls that
-service, received: {uid: bytes so far}, connects: [whether it could] of our own pod since the last reading}.
+service, received: {uid: bytes so far}, connects: [whether it could] of our own pod since the last reading,
+inside: {uid: what processes of ours do there}}.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos_locust.backends.base import Effect, Reading
+from chaos_locust.backends.kubernetes.inside_effect import inside_mechanism
 from chaos_locust.backends.link.effect import Proof
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.kubernetes import (
@@ -24,6 +26,7 @@ from chaos_locust.faults.kubernetes import (
     RolloutImage,
     RolloutRestart,
 )
+from chaos_locust.faults.kubernetes_inside import Inside
 
 _BACKGROUND_BYTES_PER_S = 2_000.0  # the kubelet's own probes
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -38,7 +41,7 @@ def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[
         mechanism, how = None, f"the cluster did not tell ({during[-1]['error']})"
     else:
         mechanism, how = _mechanism(fault, before, seen)
-    goes_on = isinstance(fault, PodCpu | PodScale | RolloutImage | NodeCordon)
+    goes_on = isinstance(fault, PodCpu | Inside | PodScale | RolloutImage | NodeCordon)
     use, what = load_use([*before[-1:], *during], "meanwhile") if goes_on else load_use(before, "just before")
     return Effect(mechanism, use, f"{how}, {what}")
 
@@ -71,6 +74,8 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
             limits = [[_limit(reading, uid) for uid in victims] for reading in seen]
             forced = [bool(each) and all(cpus == fault.cpus for cpus in each) for each in limits]
             return any(forced), f"the limit was in force {sum(forced)} of {len(seen)} times"
+        case Inside():
+            return inside_mechanism(fault, seen)
         case PodPartition():
             return _cut(before, seen)
     assert isinstance(fault, NodeCordon)

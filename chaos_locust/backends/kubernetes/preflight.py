@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from chaos_locust.backends.kubernetes import made
 from chaos_locust.backends.kubernetes.api import AUTOSCALERS, JOBS, PODS, POLICIES, Kubernetes, Refused
 from chaos_locust.backends.kubernetes.change import changes_of, make
+from chaos_locust.backends.kubernetes.inside import pressure_of
 from chaos_locust.backends.kubernetes.reading import cpus, is_ready
 from chaos_locust.backends.kubernetes.rights import (
     Right,
@@ -30,6 +31,7 @@ from chaos_locust.faults.kubernetes import (
     PodSignal,
     RolloutImage,
 )
+from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
@@ -122,6 +124,11 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
                     yield f"{one['name']} is limited to {limit} CPU; {fault.cpus:g} is no less"
                 else:
                     make(cluster, one, dry=True)
+        case Inside():
+            if not found.victims:
+                yield f"no pod of {found.target} is ready"
+            for one in pressure_of(cluster, fault, found.named(), DRY):
+                make(cluster, one, dry=True)
         case PodPartition():
             if not found.labels:
                 yield f"a policy cannot select by {found.selector}; give a deployment, or labels with ="
