@@ -72,6 +72,8 @@ def state_of(space: Space) -> Any:
     return (
         spec["replicas"],
         container["image"],
+        container["readinessProbe"],
+        space.marked(),
         set(limits),
         [policy["metadata"]["name"] for policy in policies],
         [job["metadata"]["name"] for job in jobs],

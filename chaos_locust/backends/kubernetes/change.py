@@ -16,7 +16,7 @@ from chaos_locust.backends.kubernetes.api import NODES, PODS, WORKLOADS, Kind, K
 from chaos_locust.backends.kubernetes.reading import container_name, cpus
 from chaos_locust.backends.kubernetes.victims import Found, text_of
 from chaos_locust.errors import BackendError
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeCordon, PodCpu, PodScale, RolloutImage
+from chaos_locust.faults.kubernetes import KubernetesFault, NodeCordon, PodCpu, PodScale, RolloutImage, RolloutUnready
 
 MARK = "chaos-locust/mark"
 """The label of everything that is ours, or as we made it."""
@@ -24,6 +24,18 @@ MARK = "chaos-locust/mark"
 NOTE = "chaos-locust/undo"
 
 _KEYS = {"what", "kind", "namespace", "name", "uid", "container", "before", "ours", "mark"}
+
+_ROLLED_OUT = ("image", "readiness")
+"""What a rollout brings, so that it is in pods too."""
+
+UNREADY = {
+    "exec": {"command": ["false"]},  # where there is no such program it fails as well
+    "periodSeconds": 1,
+    "timeoutSeconds": 5,
+    "successThreshold": 1,
+    "failureThreshold": 1,
+}
+"""A probe with everything that the server would add, so that it is known again."""
 
 KINDS: Mapping[str, Kind] = {"pod": PODS, "node": NODES, **WORKLOADS}
 
@@ -49,6 +61,8 @@ def changes_of(fault: KubernetesFault, found: Found, mark: str) -> list[Json]:
             return [_of_workload(mark, "replicas", found, fault.replicas)]
         case RolloutImage():
             return [_of_workload(mark, "image", found, fault.image)]
+        case RolloutUnready():
+            return [_of_workload(mark, "readiness", found, UNREADY)]
         case PodCpu():
             return [
                 change(mark, "cpu", "pod", pod, container, lowered(pod, container, fault.cpus))
@@ -74,6 +88,8 @@ def value(of: Mapping[str, Any], found: Mapping[str, Any]) -> Any:
             return bool(found["spec"].get("unschedulable", False))
         case "image":
             return _container(of, found)["image"]
+        case "readiness":
+            return _container(of, found).get("readinessProbe")
         case "process":  # which nothing in the object tells of
             return None
     resources = _container(of, found).get("resources") or {}
@@ -132,7 +148,7 @@ def take_back(cluster: Kubernetes, one: Json) -> None:
         cluster.patch(kind, one["namespace"], one["name"], _body(one, one["before"]), _part(one))
     if one["what"] == "process":
         inside.end(cluster, one, found)
-    if (one["what"], one["kind"]) == ("image", "statefulset"):
+    if one["what"] in _ROLLED_OUT and one["kind"] == "statefulset":
         _unblock(cluster, one, found)
     if _mark(found) is not None:
         gone = {"metadata": {"uid": one["uid"], "labels": {MARK: None}, "annotations": {NOTE: None}}}
@@ -213,5 +229,9 @@ def _body(one: Json, ours: Any) -> Json:
         case "image":
             image = {"name": one["container"], "image": ours}
             return {"spec": {"template": {"spec": {"containers": [image]}}}}
+        case "readiness":  # as a whole: a probe of two kinds is refused
+            probe = {"$patch": "replace", **ours} if ours else None
+            container = {"name": one["container"], "readinessProbe": probe}
+            return {"spec": {"template": {"spec": {"containers": [container]}}}}
     resources = {part: {"cpu": ours[part]} for part in ("limits", "requests")}
     return {"spec": {"containers": [{"name": one["container"], "resources": resources}]}}

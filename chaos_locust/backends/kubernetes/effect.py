@@ -25,12 +25,14 @@ from chaos_locust.faults.kubernetes import (
     PodSignal,
     RolloutImage,
     RolloutRestart,
+    RolloutUnready,
 )
 from chaos_locust.faults.kubernetes_inside import Inside
 
 _BACKGROUND_BYTES_PER_S = 2_000.0  # the kubelet's own probes
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _LEAST_TRIES = 3
+_UNREADY_S = 3.0
 
 
 def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
@@ -41,7 +43,7 @@ def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[
         mechanism, how = None, f"the cluster did not tell ({during[-1]['error']})"
     else:
         mechanism, how = _mechanism(fault, before, seen)
-    goes_on = isinstance(fault, PodCpu | Inside | PodScale | RolloutImage | NodeCordon)
+    goes_on = isinstance(fault, PodCpu | Inside | PodScale | RolloutImage | RolloutUnready | NodeCordon)
     use, what = load_use([*before[-1:], *during], "meanwhile") if goes_on else load_use(before, "just before")
     return Effect(mechanism, use, f"{how}, {what}")
 
@@ -70,6 +72,8 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
         case RolloutImage():
             waiting = _unpulled(seen) - _unpulled(before)
             return bool(waiting), f"{len(waiting)} pods wait for their image"
+        case RolloutUnready():
+            return _stays_unready(before, seen)
         case PodCpu():
             limits = [[_limit(reading, uid) for uid in victims] for reading in seen]
             forced = [bool(each) and all(cpus == fault.cpus for cpus in each) for each in limits]
@@ -95,6 +99,22 @@ def _unpulled(readings: Sequence[Reading]) -> set[str]:
     """uids"""
     known = [reading["pods"] for reading in readings if reading["pods"] is not None]
     return {uid for pods in known for uid, pod in pods.items() if pod["waiting"] in _UNPULLED}
+
+
+def _stays_unready(before: Sequence[Reading], seen: Sequence[Reading]) -> Proof:
+    """Pods that start are not ready at first either, so it has to last."""
+    known = {uid for reading in before if reading["pods"] for uid in reading["pods"]}
+    if not known:
+        return None, "what was before is unknown"
+    new = {uid for reading in seen for uid in reading["pods"]} - known
+    ready = {uid for reading in seen for uid in new & reading["pods"].keys() if reading["pods"][uid]["ready"]}
+    unready_s = [
+        [reading["at_s"] for reading in seen if reading["pods"].get(uid, {}).get("running")]
+        for uid in new - ready
+    ]
+    lasted_s = max((times[-1] - times[0] for times in unready_s if times), default=0.0)
+    words = f"{len(new)} new pods came, {len(ready)} of them became ready"
+    return not ready and lasted_s >= _UNREADY_S, f"{words}; one ran for {lasted_s:.0f} s and did not"
 
 
 def _limit(reading: Reading, uid: str) -> float | None:

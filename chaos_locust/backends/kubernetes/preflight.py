@@ -30,6 +30,7 @@ from chaos_locust.faults.kubernetes import (
     PodScale,
     PodSignal,
     RolloutImage,
+    RolloutUnready,
 )
 from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import KubernetesTarget
@@ -112,7 +113,7 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
                 yield from _dry_victims(cluster, fault, found)
         case PodScale():
             yield from _dry_scale(cluster, fault, found)
-        case RolloutImage():
+        case RolloutImage() | RolloutUnready():
             for one in changes_of(fault, found, DRY):
                 make(cluster, one, dry=True)
         case PodCpu():

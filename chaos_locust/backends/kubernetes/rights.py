@@ -8,7 +8,7 @@ import yaml
 
 from chaos_locust.backends.chaos_mesh.rights import mesh_rights_of_plan
 from chaos_locust.backends.kubernetes.api import Kubernetes
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodCpu, PodScale, RolloutImage
+from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodCpu, PodScale, RolloutImage, RolloutUnready
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.probes import probes_of
@@ -30,7 +30,7 @@ def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
         needed += [("get", "", "services"), ("list", "discovery.k8s.io", "endpointslices")]
     if isinstance(fault, PodScale):
         needed.append(("list", "autoscaling", "horizontalpodautoscalers"))
-    if isinstance(fault, RolloutImage) and kind == "statefulset":
+    if isinstance(fault, RolloutImage | RolloutUnready) and kind == "statefulset":
         needed.append(("delete", "", "pods"))
     if isinstance(fault, PodCpu):
         needed += [("get", "", "pods"), ("patch", "", "pods")]
