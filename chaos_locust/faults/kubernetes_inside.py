@@ -14,15 +14,18 @@ from chaos_locust.faults.kubernetes import KubernetesFault, Many
 from chaos_locust.faults.resources import MemoryLevel, one_of
 
 
-def _folder(value: str) -> str:
+def _absolute(value: str) -> str:
     if not value.startswith("/") or "\0" in value or "/../" in f"{value}/":
         raise ValueError(f"'{value}' is not allowed; give an absolute path in the container, such as /data")
     return value
 
 
+InContainer = Annotated[str, AfterValidator(_absolute)]
+
+
 class Inside(KubernetesFault):
-    """Base. The processes are begun as by `kubectl exec`, so that they have the container's limits, rights and
-    volumes, and nothing is added to the pod. The image needs sh, grep, head, sleep, tail and tr."""
+    """Base. The processes are begun as by `kubectl exec`, so that they have the container's limits, rights
+    and volumes, and nothing is added to the pod. The image needs sh, grep, head, sleep, tail and tr."""
 
     undo: ClassVar[str] = (
         "by the guardian, by `cleanup`, or by `cleanup --scan`; the processes end 15 s after their time by "
@@ -86,7 +89,7 @@ class PodDiskFull(Inside):
     summary: ClassVar[str] = "fills a file system of pods by size, until only `leave` is free"
     effect_text: ClassVar[str] = "our processes hold the room, and the load reached the pods"
 
-    path: Annotated[str, AfterValidator(_folder)] = Field(description="a folder in the container")
+    path: InContainer = Field(description="a folder in the container")
     size_bytes: Bytes = Field(alias="size", description="how much is taken at most")
     leave_bytes: Bytes | None = Field(
         default=None,

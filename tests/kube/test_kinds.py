@@ -73,6 +73,7 @@ def state_of(space: Space) -> Any:
         spec["replicas"],
         container["image"],
         container["readinessProbe"],
+        space.ask("GET", "/api/v1/{ns}/configmaps/settings")["data"],
         space.marked(),
         set(limits),
         [policy["metadata"]["name"] for policy in policies],

@@ -6,6 +6,7 @@ under test, by the official client.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan
 
 IMAGE = "localhost/app:1"
-SCRATCH = "/scratch"
+SCRATCH, SETTINGS = "/scratch", "/settings"
 LABEL = "chaos-locust/mark"
 LOOK_EVERY_S = 0.3
 PATIENCE_S = 60.0
@@ -89,10 +90,16 @@ class Space:
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
             "resources": LIMITS if resources is None else resources,
-            "volumeMounts": [{"name": "scratch", "mountPath": SCRATCH}],
+            "volumeMounts": [
+                {"name": "scratch", "mountPath": SCRATCH},
+                {"name": "settings", "mountPath": SETTINGS},
+            ],
         }
-        volume = {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}}
-        pod = {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": [volume]}
+        volumes = [
+            {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+            {"name": "settings", "configMap": {"name": "settings", "optional": True}},
+        ]
+        pod = {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": volumes}
         spec = {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
@@ -110,6 +117,13 @@ class Space:
         (node, *_) = self.ask("GET", "/api/v1/nodes")["items"]
         addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
         return f"http://{addresses['InternalIP']}:{made['spec']['ports'][0]['nodePort']}"
+
+    def configure(self) -> None:
+        """The ConfigMap `settings`, which the pods of `apply` mount, and the Secret `password`."""
+        data = {"limit": "100", "other": "same"}
+        self.ask("POST", "/api/v1/{ns}/configmaps", {"metadata": {"name": "settings"}, "data": data})
+        secret = {"word": base64.b64encode(b"\xff old").decode(), "other": base64.b64encode(b"same").decode()}
+        self.ask("POST", "/api/v1/{ns}/secrets", {"metadata": {"name": "password"}, "data": secret})
 
     def marked(self) -> list[str]:
         """Everything that carries our label: of the namespace, and nodes."""
@@ -163,6 +177,7 @@ PARAMETERS: Mapping[str, Json] = {
     "pod_scale": {"replicas": 1},
     "pod_cpu": {"cpus": 0.1},
     "pod_partition": {"port": 8080, "image": IMAGE},
+    "config_change": {"config_map": "settings", "set": {"limit": "1"}, "mounted_at": f"{SETTINGS}/limit"},
     "pod_memory_pressure": {"size": "20MiB"},
     "pod_disk_full": {"path": SCRATCH, "size": "20MiB", "leave": "1MB"},
 }

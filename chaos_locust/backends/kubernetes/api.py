@@ -56,6 +56,7 @@ JOBS = Kind("batch", "v1", "jobs")
 POLICIES = Kind("networking.k8s.io", "v1", "networkpolicies")
 AUTOSCALERS = Kind("autoscaling", "v2", "horizontalpodautoscalers")
 REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False)
+CONFIGS = {name: Kind("", "v1", f"{name}s") for name in ("configmap", "secret")}
 WORKLOADS = {name: Kind("apps", "v1", f"{name}s") for name in ("deployment", "statefulset")}
 
 

@@ -11,17 +11,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from chaos_locust.backends.kubernetes import inside
-from chaos_locust.backends.kubernetes.api import NODES, PODS, WORKLOADS, Kind, Kubernetes, Refused
+from chaos_locust.backends.kubernetes import config, inside
+from chaos_locust.backends.kubernetes.api import PODS, Kubernetes
+from chaos_locust.backends.kubernetes.marks import KINDS, MARK, NOTE, Json, mark_of, still_there, unmark
 from chaos_locust.backends.kubernetes.reading import container_name, cpus
 from chaos_locust.backends.kubernetes.victims import Found, text_of
 from chaos_locust.errors import BackendError
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeCordon, PodCpu, PodScale, RolloutImage, RolloutUnready
-
-MARK = "chaos-locust/mark"
-"""The label of everything that is ours, or as we made it."""
-
-NOTE = "chaos-locust/undo"
+from chaos_locust.faults.kubernetes import (
+    KubernetesFault,
+    NodeCordon,
+    PodCpu,
+    PodScale,
+    RolloutImage,
+    RolloutUnready,
+)
 
 _KEYS = {"what", "kind", "namespace", "name", "uid", "container", "before", "ours", "mark"}
 
@@ -37,9 +40,6 @@ UNREADY = {
 }
 """A probe with everything that the server would add, so that it is known again."""
 
-KINDS: Mapping[str, Kind] = {"pod": PODS, "node": NODES, **WORKLOADS}
-
-Json = dict[str, Any]
 
 
 def change(
@@ -123,25 +123,35 @@ def make(cluster: Kubernetes, one: Json, dry: bool = False, lasts_s: float = 0.0
     other made. What is to say who did it comes first: without it nothing is changed. lasts_s: of processes,
     which end by themselves then."""
     kind = KINDS[one["kind"]]
-    other = _mark(cluster.get(kind, one["namespace"], one["name"]))
+    other = mark_of(cluster.get(kind, one["namespace"], one["name"]))
     if other not in (None, one["mark"]):
         undone = "`chaos-locust cleanup --scan` undoes it if its run is dead"
         raise BackendError(f"{one['kind']} {one['name']} is changed by {other} already; {undone}")
     if not dry:
+        if one["what"] == "config":
+            config.keep(cluster, one)
         note = json.dumps({key: one[key] for key in sorted(one)}, separators=(",", ":"))
         about = {"labels": {MARK: one["mark"]}, "annotations": {NOTE: note}}
         body = {"metadata": {"uid": one["uid"], **about}}
         cluster.patch(kind, one["namespace"], one["name"], body)
-        if one["what"] == "process":
+    match one["what"]:
+        case "process" if not dry:
             inside.begin(cluster, one, lasts_s)
-    if one["what"] != "process":
-        cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
+        case "config" if not dry:
+            config.put(cluster, one)
+        case "process" | "config":
+            pass  # what has a check of its own
+        case _:
+            cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
 
 
 def take_back(cluster: Kubernetes, one: Json) -> None:
     """Only what is still as we made it. Idempotent. Raises BackendError."""
+    if one["what"] == "config":
+        config.put_back(cluster, one)
+        return
     found = still_there(cluster, one)
-    if found is None or _mark(found) not in (None, one["mark"]):
+    if found is None or mark_of(found) not in (None, one["mark"]):
         return
     kind = KINDS[one["kind"]]
     if same(one, value(one, found), one["ours"]) and not same(one, one["before"], one["ours"]):
@@ -150,25 +160,15 @@ def take_back(cluster: Kubernetes, one: Json) -> None:
         inside.end(cluster, one, found)
     if one["what"] in _ROLLED_OUT and one["kind"] == "statefulset":
         _unblock(cluster, one, found)
-    if _mark(found) is not None:
-        gone = {"metadata": {"uid": one["uid"], "labels": {MARK: None}, "annotations": {NOTE: None}}}
-        cluster.patch(kind, one["namespace"], one["name"], gone)
+    if mark_of(found) is not None:
+        unmark(cluster, one)
 
 
 def is_left(cluster: Kubernetes, one: Json) -> bool:
+    if one["what"] == "config":
+        return config.is_left(cluster, one)
     found = still_there(cluster, one)
-    return found is not None and _mark(found) == one["mark"]
-
-
-def still_there(cluster: Kubernetes, one: Json) -> Json | None:
-    """The object; None where it is gone, or another one has its name."""
-    try:
-        found = cluster.get(KINDS[one["kind"]], one["namespace"], one["name"])
-    except Refused as error:
-        if error.status == 404:
-            return None
-        raise
-    return found if found["metadata"]["uid"] == one["uid"] else None
+    return found is not None and mark_of(found) == one["mark"]
 
 
 def same(one: Json, left: Any, right: Any) -> bool:
@@ -190,12 +190,8 @@ def noted(found: Mapping[str, Any]) -> Json | None:
         return None
     if not isinstance(one, dict) or one.keys() != _KEYS or one["kind"] not in KINDS:
         return None
-    known = one["uid"] == about["uid"] and one["mark"] == _mark(found)
+    known = one["uid"] == about["uid"] and one["mark"] == mark_of(found)
     return one if known else None
-
-
-def _mark(found: Mapping[str, Any]) -> str | None:
-    return (found["metadata"].get("labels") or {}).get(MARK)
 
 
 def _unblock(cluster: Kubernetes, one: Json, found: Mapping[str, Any]) -> None:
