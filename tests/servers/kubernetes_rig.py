@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
 
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.registry import Backends
@@ -23,6 +24,9 @@ from chaos_locust.plan.model import Plan
 
 IMAGE = "localhost/app:1"
 SCRATCH, SETTINGS = "/scratch", "/settings"
+OLD = base64.b64encode(b"\xff old").decode()
+"""What the Secret of `Space.configure` holds: no text."""
+
 LABEL = "chaos-locust/mark"
 LOOK_EVERY_S = 0.3
 PATIENCE_S = 60.0
@@ -122,8 +126,29 @@ class Space:
         """The ConfigMap `settings`, which the pods of `apply` mount, and the Secret `password`."""
         data = {"limit": "100", "other": "same"}
         self.ask("POST", "/api/v1/{ns}/configmaps", {"metadata": {"name": "settings"}, "data": data})
-        secret = {"word": base64.b64encode(b"\xff old").decode(), "other": base64.b64encode(b"same").decode()}
+        secret = {"word": OLD, "other": base64.b64encode(b"same").decode()}
         self.ask("POST", "/api/v1/{ns}/secrets", {"metadata": {"name": "password"}, "data": secret})
+
+    def ours_inside(self, app: str = "web") -> list[str]:
+        """The pods that run processes with our variable in their environment, seen from within."""
+        script = "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done 2>/dev/null | grep ^CHAOS_LOCUST="
+        found = []
+        for pod in self.pods(app):
+            with contextlib.suppress(ApiException):
+                if self.run(pod["metadata"]["name"], script):
+                    found.append(pod["metadata"]["name"])
+        return found
+
+    def run(self, pod: str, script: str) -> str:
+        """What a shell in the pod writes. Raises ApiException."""
+        core = client.CoreV1Api(client.ApiClient(self._api.configuration))  # stream() spoils its client
+        call: Any = stream  # has no types
+        return str(
+            call(
+                core.connect_get_namespaced_pod_exec, pod, self.name, command=["sh", "-c", script],
+                stdout=True, stderr=False, _request_timeout=10,
+            )
+        )  # fmt: skip
 
     def marked(self) -> list[str]:
         """Everything that carries our label: of the namespace, and nodes."""
