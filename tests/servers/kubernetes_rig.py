@@ -114,9 +114,9 @@ class Space:
         self.ask("POST", f"/apis/apps/v1/{{ns}}/{kind}s", {**body, "metadata": {"name": name}, "spec": spec})
         until(lambda: self.is_whole(name, kind, replicas), f"{name} is ready")
 
-    def service(self, name: str = "web") -> str:
+    def service(self, name: str = "web", app: str = "web") -> str:
         """The URL at which a node passes on to it."""
-        spec = {"type": "NodePort", "selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+        spec = {"type": "NodePort", "selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]}
         made = self.ask("POST", "/api/v1/{ns}/services", {"metadata": {"name": name}, "spec": spec})
         (node, *_) = self.ask("GET", "/api/v1/nodes")["items"]
         addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
@@ -131,11 +131,11 @@ class Space:
 
     def ours_inside(self, app: str = "web") -> list[str]:
         """The pods that run processes with our variable in their environment, seen from within."""
-        script = "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done 2>/dev/null | grep ^CHAOS_LOCUST="
+        all_of_it = "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done 2>/dev/null"
         found = []
         for pod in self.pods(app):
             with contextlib.suppress(ApiException):
-                if self.run(pod["metadata"]["name"], script):
+                if self.run(pod["metadata"]["name"], f"{all_of_it} | grep ^CHAOS_LOCUST="):
                     found.append(pod["metadata"]["name"])
         return found
 
