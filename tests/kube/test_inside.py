@@ -17,7 +17,7 @@ def victim(rig: Rig) -> str:
 
 
 def test_a_full_disk_refuses_a_write(space: Space) -> None:
-    write = f"head -c 3000000 /dev/zero 2>&1 >{SCRATCH}/x && echo done; rm -f {SCRATCH}/x"
+    write = f"dd if=/dev/zero of={SCRATCH}/x bs=1000 count=3000 2>&1 && echo done; rm -f {SCRATCH}/x"
     rig = Rig(space, "pod_disk_full", size="1GB", leave="1MB")
     rig.inject()
     try:
@@ -26,7 +26,7 @@ def test_a_full_disk_refuses_a_write(space: Space) -> None:
         assert space.run(victim(rig), f"ls -A {SCRATCH}") == "", "what fills it has no name"
     finally:
         rig.revert()
-    assert space.run(victim(rig), write).strip() == "done"
+    assert "done" in space.run(victim(rig), write)
 
 
 def test_memory_is_that_of_the_container(space: Space) -> None:
