@@ -158,6 +158,18 @@ class RolloutImage(KubernetesFault):
     image: str = Field(default="chaos-locust.invalid/no-such-image:1", min_length=1, max_length=500)
 
 
+class RolloutUnready(KubernetesFault):
+    """A rollout whose pods run and never become ready, by a readiness probe that always fails, and afterwards
+    one with the probe that was there. A pod that runs already cannot be made unready over the API: its
+    node's kubelet alone says so, and keeps to what its probe finds."""
+
+    kind: ClassVar[str] = "rollout_unready"
+    summary: ClassVar[str] = "rolls out pods that never become ready, and back"
+    effect_text: ClassVar[str] = "a new pod runs and stays unready, and the load reached the workload"
+    touches: ClassVar[Literal["pods", "workload", "nodes"]] = "workload"
+    rights: ClassVar[tuple[tuple[str, str, str], ...]] = (("patch", "apps", "{workload}s"),)
+
+
 class PodCpu(KubernetesFault):
     """The container's CPU limit is lowered in place (Kubernetes 1.33 and later), without a restart. It must
     have one, for Kubernetes takes no limit from a running pod."""
@@ -228,6 +240,7 @@ FAULTS: tuple[type[Fault], ...] = (
     PodScale,
     RolloutRestart,
     RolloutImage,
+    RolloutUnready,
     PodCpu,
     PodPartition,
     NodeCordon,

@@ -29,9 +29,10 @@ def _not_all(value: float) -> float:
 
 
 CpuShare = Annotated[Share, AfterValidator(_at_least_one_percent)]
+MemoryLevel = Annotated[Share, AfterValidator(_not_all)]
 
 
-def _one_of(data: Mapping[str, Any], first: tuple[str, ...], second: tuple[str, ...]) -> list[Problem]:
+def one_of(data: Mapping[str, Any], first: tuple[str, ...], second: tuple[str, ...]) -> list[Problem]:
     """Problems unless exactly one of two keys is given, each with all its names."""
     given = [any(data.get(key) is not None for key in keys) for keys in (first, second)]
     if given[0] != given[1]:
@@ -110,14 +111,14 @@ class MemoryPressure(Pressing):
     summary: ClassVar[str] = "takes memory up to a level, or so much of it"
     effect_text: ClassVar[str] = "the memory is held by our process, and the load used the target"
 
-    level: Annotated[Share, AfterValidator(_not_all)] | None = Field(
+    level: MemoryLevel | None = Field(
         default=None, description="How full the memory is then, such as 80%."
     )
     size_bytes: Bytes | None = Field(default=None, alias="size", description="How much is taken.")
 
     @classmethod
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
-        return super().contradictions(data) + _one_of(data, ("level",), ("size", "size_bytes"))
+        return super().contradictions(data) + one_of(data, ("level",), ("size", "size_bytes"))
 
 
 class MemoryLeak(Pressing):
@@ -163,7 +164,7 @@ class FileDescriptors(Limiting):
 
     @classmethod
     def contradictions(cls, data: Mapping[str, Any]) -> list[Problem]:
-        return super().contradictions(data) + _one_of(data, ("limit",), ("spare",))
+        return super().contradictions(data) + one_of(data, ("limit",), ("spare",))
 
 
 FAULTS: tuple[type[Fault], ...] = (

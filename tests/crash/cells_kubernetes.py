@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.crash.cell import Case, Cell, NotHere
-from tests.servers.kubernetes_rig import IMAGE, Space, admin, namespace, until
+from tests.servers.kubernetes_rig import IMAGE, OLD, SCRATCH, Space, admin, namespace, until
 
 REPLICAS = 3
+KEPT = (("configmaps", "settings", "limit", "100"), ("secrets", "password", "word", OLD))
 WEB = "/apis/apps/v1/{ns}/deployments/web"
 
 Look = Callable[[Space, Any], bool]
@@ -23,6 +24,7 @@ def cell(kind: str, acting: Look, on_node: bool = False, **parameters: Any) -> C
         if not os.environ.get("KUBECONFIG"):
             raise NotHere("needs a Kubernetes cluster: KUBECONFIG is not set")
         with namespace(admin()) as space:
+            space.configure()
             space.apply("deployment", "web", REPLICAS)
             pods = space.pods()
             before = {pod["metadata"]["uid"]: restarts(pod) for pod in pods}
@@ -52,6 +54,12 @@ def left(space: Space, on_node: bool) -> str:
         found.append(f"{spec['replicas']} replicas")
     if spec["template"]["spec"]["containers"][0]["image"] != IMAGE:
         found.append("another image")
+    if spec["template"]["spec"]["containers"][0]["readinessProbe"].get("exec"):
+        found.append("another readiness probe")
+    for part, name, key, was in KEPT:
+        if space.ask("GET", f"/api/v1/{{ns}}/{part}/{name}")["data"].get(key) != was:
+            found.append(f"another {key} in {part} {name}")
+    found += [f"a process in {pod}" for pod in space.ours_inside()]
     return "; ".join(found)
 
 
@@ -89,6 +97,19 @@ def slower(space: Space, before: Any) -> bool:
     return "100m" in limits
 
 
+def unready(space: Space, before: Any) -> bool:
+    new = [pod for pod in space.pods() if pod["metadata"]["uid"] not in before]
+    return any(pod["spec"]["containers"][0]["readinessProbe"].get("exec") for pod in new)
+
+
+def pressed(space: Space, before: Any) -> bool:
+    return bool(space.ours_inside())
+
+
+def spoilt(space: Space, before: Any) -> bool:
+    return space.ask("GET", "/api/v1/{ns}/secrets/password")["data"]["word"] != OLD
+
+
 def cut(space: Space, before: Any) -> bool:
     return bool(space.ask("GET", "/apis/networking.k8s.io/v1/{ns}/networkpolicies")["items"])
 
@@ -106,6 +127,11 @@ CELLS: dict[str, Cell] = {
     "rollout_restart": cell("rollout_restart", more),
     "rollout_image": cell("rollout_image", more),
     "pod_cpu": cell("pod_cpu", slower, cpus=0.1),
+    "rollout_unready": cell("rollout_unready", unready),
+    "pod_cpu_pressure": cell("pod_cpu_pressure", pressed),
+    "pod_memory_pressure": cell("pod_memory_pressure", pressed, size="20MiB"),
+    "pod_disk_full": cell("pod_disk_full", pressed, path=SCRATCH, size="5MB", leave="1MB"),
+    "config_change": cell("config_change", spoilt, secret="password", set={"word": "wrong"}),
     "pod_partition": cell("pod_partition", cut, port=8080, image=IMAGE),
     "node_cordon": cell("node_cordon", cordoned, on_node=True),
     "node_drain": cell("node_drain", cordoned, on_node=True),

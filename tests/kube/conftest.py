@@ -31,6 +31,7 @@ def api() -> Any:
 def space(api: Any) -> Iterator[Space]:
     """A namespace with a deployment `web` of three pods, and its service."""
     with namespace(api) as found:
+        found.configure()
         found.apply("deployment", "web")
         found.service()
         yield found

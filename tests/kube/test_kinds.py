@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chaos_locust.errors import BackendError
-from chaos_locust.faults.kubernetes import FAULTS
+from chaos_locust.faults.kubernetes import KubernetesFault
+from chaos_locust.faults.registry import BUILT_IN
 from tests.servers.kubernetes_rig import IMAGE, Rig, Space, connected, until
 
 ON_NODES = ("node_cordon", "node_drain")
@@ -19,6 +20,9 @@ def rig_of(space: Space, kind: str) -> Rig:
     node = space.pods()[0]["spec"]["nodeName"]
     target = {"node": node, "namespace": space.name, "service": "web"}
     return Rig(space, kind, target, run_id=f"kinds-{space.name}")
+
+
+FAULTS = [cls for cls in BUILT_IN if issubclass(cls, KubernetesFault)]
 
 
 @pytest.mark.parametrize("kind", [cls.kind for cls in FAULTS])
@@ -68,6 +72,9 @@ def state_of(space: Space) -> Any:
     return (
         spec["replicas"],
         container["image"],
+        container["readinessProbe"],
+        space.ask("GET", "/api/v1/{ns}/configmaps/settings")["data"],
+        space.marked(),
         set(limits),
         [policy["metadata"]["name"] for policy in policies],
         [job["metadata"]["name"] for job in jobs],

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos_locust.faults.kubernetes import FAULTS, NodeCordon
+from chaos_locust.faults.kubernetes import KubernetesFault, NodeCordon
+from chaos_locust.faults.registry import BUILT_IN
 from tests.servers.kubernetes_rig import Rig, Space, connected, until
 
 COMMAND = (sys.executable, "-c", "from chaos_locust.cli import main; main()")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+FAULTS = [cls for cls in BUILT_IN if issubclass(cls, KubernetesFault)]
 KINDS = [cls.kind for cls in FAULTS if not issubclass(cls, NodeCordon)]
 
 
@@ -169,7 +171,7 @@ def test_a_scan_says_what_it_may_not_look_at(
     fault = Rig(space, "pod_scale", run_id="scanned")
     fault.inject()
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    kinds = {"": ["pods"], "apps": ["deployments", "statefulsets"], "batch": ["jobs"]}
+    kinds = {"": ["pods", "configmaps"], "apps": ["deployments", "statefulsets"], "batch": ["jobs"]}
     kinds |= {"networking.k8s.io": ["networkpolicies"], "chaos-mesh.org": ["*"]}
     rules = [{"apiGroups": [group], "resources": each, "verbs": ["list"]} for group, each in kinds.items()]
     changes = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]}

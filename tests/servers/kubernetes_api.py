@@ -159,7 +159,10 @@ def _matches(found: Json, selector: str) -> bool:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """A strategic merge: None takes away, lists of named things are merged by their names."""
+    """A strategic merge: None takes away, `$patch: replace` takes all that was there, lists of named things
+    are merged by their names."""
+    if isinstance(new, dict) and new.get("$patch") == "replace":
+        return {key: value for key, value in new.items() if key != "$patch"}
     if isinstance(old, dict) and isinstance(new, dict):
         found = {**old}
         for key, value in new.items():
@@ -274,6 +277,11 @@ def workload(name: str = "web", replicas: int = 3) -> Json:
 def node(name: str, **spec: Any) -> Json:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     return {"metadata": {"name": name, "labels": {"pool": "all"}}, "spec": spec, "status": ready}
+
+
+def config_map(name: str = "settings", **data: str) -> Json:
+    about = {"name": name, "namespace": "shop"}
+    return {"metadata": about, "data": {"limit": "100", "other": "same", **data}}
 
 
 def service(name: str = "web", **spec: Any) -> Json:

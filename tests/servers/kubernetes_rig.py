@@ -6,6 +6,7 @@ under test, by the official client.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
 
 from chaos_locust.backends.base import Effect, Reading
 from chaos_locust.backends.registry import Backends
@@ -21,6 +23,10 @@ from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan
 
 IMAGE = "localhost/app:1"
+SCRATCH, SETTINGS = "/scratch", "/settings"
+OLD = base64.b64encode(b"\xff old").decode()
+"""What the Secret of `Space.configure` holds: no text."""
+
 LABEL = "chaos-locust/mark"
 LOOK_EVERY_S = 0.3
 PATIENCE_S = 60.0
@@ -88,8 +94,16 @@ class Space:
             "ports": [{"containerPort": 8080}],
             "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
             "resources": LIMITS if resources is None else resources,
+            "volumeMounts": [
+                {"name": "scratch", "mountPath": SCRATCH},
+                {"name": "settings", "mountPath": SETTINGS},
+            ],
         }
-        pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
+        volumes = [
+            {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+            {"name": "settings", "configMap": {"name": "settings", "optional": True}},
+        ]
+        pod = {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": volumes}
         spec = {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
@@ -100,13 +114,41 @@ class Space:
         self.ask("POST", f"/apis/apps/v1/{{ns}}/{kind}s", {**body, "metadata": {"name": name}, "spec": spec})
         until(lambda: self.is_whole(name, kind, replicas), f"{name} is ready")
 
-    def service(self, name: str = "web") -> str:
+    def service(self, name: str = "web", app: str = "web") -> str:
         """The URL at which a node passes on to it."""
-        spec = {"type": "NodePort", "selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+        spec = {"type": "NodePort", "selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]}
         made = self.ask("POST", "/api/v1/{ns}/services", {"metadata": {"name": name}, "spec": spec})
         (node, *_) = self.ask("GET", "/api/v1/nodes")["items"]
         addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
         return f"http://{addresses['InternalIP']}:{made['spec']['ports'][0]['nodePort']}"
+
+    def configure(self) -> None:
+        """The ConfigMap `settings`, which the pods of `apply` mount, and the Secret `password`."""
+        data = {"limit": "100", "other": "same"}
+        self.ask("POST", "/api/v1/{ns}/configmaps", {"metadata": {"name": "settings"}, "data": data})
+        secret = {"word": OLD, "other": base64.b64encode(b"same").decode()}
+        self.ask("POST", "/api/v1/{ns}/secrets", {"metadata": {"name": "password"}, "data": secret})
+
+    def ours_inside(self, app: str = "web") -> list[str]:
+        """The pods that run processes with our variable in their environment, seen from within."""
+        all_of_it = "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done 2>/dev/null"
+        found = []
+        for pod in self.pods(app):
+            with contextlib.suppress(ApiException):
+                if self.run(pod["metadata"]["name"], f"{all_of_it} | grep ^CHAOS_LOCUST="):
+                    found.append(pod["metadata"]["name"])
+        return found
+
+    def run(self, pod: str, script: str) -> str:
+        """What a shell in the pod writes. Raises ApiException."""
+        core = client.CoreV1Api(client.ApiClient(self._api.configuration))  # stream() spoils its client
+        call: Any = stream  # has no types
+        return str(
+            call(
+                core.connect_get_namespaced_pod_exec, pod, self.name, command=["sh", "-c", script],
+                stdout=True, stderr=False, _request_timeout=10,
+            )
+        )  # fmt: skip
 
     def marked(self) -> list[str]:
         """Everything that carries our label: of the namespace, and nodes."""
@@ -160,6 +202,9 @@ PARAMETERS: Mapping[str, Json] = {
     "pod_scale": {"replicas": 1},
     "pod_cpu": {"cpus": 0.1},
     "pod_partition": {"port": 8080, "image": IMAGE},
+    "config_change": {"config_map": "settings", "set": {"limit": "1"}, "mounted_at": f"{SETTINGS}/limit"},
+    "pod_memory_pressure": {"size": "20MiB"},
+    "pod_disk_full": {"path": SCRATCH, "size": "20MiB", "leave": "1MB"},
 }
 
 

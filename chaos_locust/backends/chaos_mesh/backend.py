@@ -20,8 +20,8 @@ from chaos_locust.backends.chaos_mesh.wire import (
 )
 from chaos_locust.backends.kubernetes.api import Kubernetes, Refused
 from chaos_locust.backends.kubernetes.backend import KubernetesBackend, named, where_of
-from chaos_locust.backends.kubernetes.change import MARK
 from chaos_locust.backends.kubernetes.look import Look
+from chaos_locust.backends.kubernetes.marks import MARK
 from chaos_locust.errors import BackendError, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.chaos_mesh import ChaosMesh, ChaosMeshFault

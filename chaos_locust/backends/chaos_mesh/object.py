@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos_locust.backends.kubernetes.api import Kind
-from chaos_locust.backends.kubernetes.change import MARK
-from chaos_locust.backends.kubernetes.made import MANAGER
+from chaos_locust.backends.kubernetes.marks import MANAGER, MARK
 from chaos_locust.faults.chaos_mesh_manifest import GROUP, PLURALS, VERSION, embedded, selectors
 from chaos_locust.plan.cluster import SYSTEM_NAMESPACES
 from chaos_locust.units import format_duration, parse_duration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -56,6 +57,7 @@ JOBS = Kind("batch", "v1", "jobs")
 POLICIES = Kind("networking.k8s.io", "v1", "networkpolicies")
 AUTOSCALERS = Kind("autoscaling", "v2", "horizontalpodautoscalers")
 REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False)
+CONFIGS = {name: Kind("", "v1", f"{name}s") for name in ("configmap", "secret")}
 WORKLOADS = {name: Kind("apps", "v1", f"{name}s") for name in ("deployment", "statefulset")}
 
 
@@ -165,9 +167,11 @@ class Kubernetes:
         return [(when, line) for when, _, line in (row.partition(" ") for row in text.splitlines())]
 
     def run(
-        self, namespace: str, pod: str, container: str, command: Sequence[str], limit_s: float = ANSWER_S[1]
-    ) -> tuple[int | None, str]:
-        """A command in a container: its exit code, None where it was cut off, and what it wrote."""
+        self, namespace: str, pod: str, container: str, command: Sequence[str],
+        limit_s: float = ANSWER_S[1], until: str = "",
+    ) -> tuple[int | None, str]:  # fmt: skip
+        """A command in a container: its exit code, None where it was cut off, and what it wrote. until: it is
+        left to itself when it has written this."""
         query = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query += [("command", word) for word in command]
         path = PODS.path(namespace, pod, "exec")
@@ -175,9 +179,14 @@ class Kubernetes:
             "GET", path, query_params=query, header_params={}, auth_settings=["BearerToken"]
         )
         try:
-            return executed(self._settings, url, headers, limit_s)
+            return executed(self._settings, url, headers, limit_s, until)
         except BackendError as error:
             raise BackendError(f"exec in {namespace}/{pod}: {error}") from None
+
+    def knock(self, limit_s: float) -> None:
+        """Whether it answers at all, be it by a refusal. Raises BackendError where it does not."""
+        with suppress(Refused):
+            self._answer("GET", "/version", (), None, (limit_s, limit_s)).read()
 
     # -- the wire ---------------------------------------------------------------------------------------
 

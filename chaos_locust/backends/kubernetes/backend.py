@@ -9,11 +9,14 @@ from hashlib import sha256
 
 from chaos_locust.backends.base import MARK, Effect, Reading, Undo
 from chaos_locust.backends.kubernetes import acts, made
-from chaos_locust.backends.kubernetes.api import JOBS, POLICIES, Kubernetes, Refused
-from chaos_locust.backends.kubernetes.change import MARK as LABEL
+from chaos_locust.backends.kubernetes.api import JOBS, POLICIES, Kubernetes
 from chaos_locust.backends.kubernetes.change import changes_of, is_left, make, take_back
+from chaos_locust.backends.kubernetes.config import config_change_of
 from chaos_locust.backends.kubernetes.effect import kubernetes_effect
+from chaos_locust.backends.kubernetes.inside import pressure_of
 from chaos_locust.backends.kubernetes.look import Look
+from chaos_locust.backends.kubernetes.marks import MARK as LABEL
+from chaos_locust.backends.kubernetes.marks import get_or_none
 from chaos_locust.backends.kubernetes.preflight import kubernetes_problems
 from chaos_locust.backends.kubernetes.reach import NoCluster
 from chaos_locust.backends.kubernetes.scan import MADE, SCHEME, marked, read_place
@@ -30,6 +33,8 @@ from chaos_locust.faults.kubernetes import (
     PodSignal,
     RolloutRestart,
 )
+from chaos_locust.faults.kubernetes_config import ConfigChange
+from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import Cluster
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
@@ -97,6 +102,11 @@ class KubernetesBackend:
         undo = self._undo(cluster, found, name, fault.kind)
         undo["changes"] = changes_of(fault, found, name)
         match fault:
+            case Inside():
+                undo["changes"] = pressure_of(cluster, fault, undo["victims"], name)
+            case ConfigChange():
+                undo["changes"] = [config_change_of(cluster, fault, found, name)]
+                undo["mounted_at"] = fault.mounted_at
             case RolloutRestart():
                 undo["workload"] = found.target.workload
             case PodPartition():
@@ -107,7 +117,7 @@ class KubernetesBackend:
     def inject(self, fault: Fault, undo: Undo) -> None:
         cluster = self._of(undo)
         for one in undo["changes"]:
-            make(cluster, one)
+            make(cluster, one, lasts_s=(fault.duration_s or 0.0) + MARGIN_S)
         match fault:
             case PodKill():
                 acts.kill(cluster, undo["victims"], fault.grace_s)
@@ -230,10 +240,5 @@ def named(run_id: str, *parts: str) -> str:
 
 
 def _is_there(cluster: Kubernetes, kind: str, namespace: str, name: str) -> bool:
-    try:
-        found = cluster.get(MADE[kind], namespace, name)
-    except Refused as error:
-        if error.status == 404:
-            return False
-        raise
-    return "deletionTimestamp" not in found["metadata"]
+    found = get_or_none(cluster, MADE[kind], namespace, name)
+    return found is not None and "deletionTimestamp" not in found["metadata"]

@@ -11,22 +11,35 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from chaos_locust.backends.kubernetes.api import NODES, PODS, WORKLOADS, Kind, Kubernetes, Refused
+from chaos_locust.backends.kubernetes import config, inside
+from chaos_locust.backends.kubernetes.api import PODS, Kubernetes
+from chaos_locust.backends.kubernetes.marks import KINDS, MARK, NOTE, Json, mark_of, still_there, unmark
 from chaos_locust.backends.kubernetes.reading import container_name, cpus
 from chaos_locust.backends.kubernetes.victims import Found, text_of
 from chaos_locust.errors import BackendError
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeCordon, PodCpu, PodScale, RolloutImage
-
-MARK = "chaos-locust/mark"
-"""The label of everything that is ours, or as we made it."""
-
-NOTE = "chaos-locust/undo"
+from chaos_locust.faults.kubernetes import (
+    KubernetesFault,
+    NodeCordon,
+    PodCpu,
+    PodScale,
+    RolloutImage,
+    RolloutUnready,
+)
 
 _KEYS = {"what", "kind", "namespace", "name", "uid", "container", "before", "ours", "mark"}
 
-KINDS: Mapping[str, Kind] = {"pod": PODS, "node": NODES, **WORKLOADS}
+_ROLLED_OUT = ("image", "readiness")
+"""What a rollout brings, so that it is in pods too."""
 
-Json = dict[str, Any]
+UNREADY = {
+    "exec": {"command": ["false"]},  # where there is no such program it fails as well
+    "periodSeconds": 1,
+    "timeoutSeconds": 5,
+    "successThreshold": 1,
+    "failureThreshold": 1,
+}
+"""A probe with everything that the server would add, so that it is known again."""
+
 
 
 def change(
@@ -48,6 +61,8 @@ def changes_of(fault: KubernetesFault, found: Found, mark: str) -> list[Json]:
             return [_of_workload(mark, "replicas", found, fault.replicas)]
         case RolloutImage():
             return [_of_workload(mark, "image", found, fault.image)]
+        case RolloutUnready():
+            return [_of_workload(mark, "readiness", found, UNREADY)]
         case PodCpu():
             return [
                 change(mark, "cpu", "pod", pod, container, lowered(pod, container, fault.cpus))
@@ -73,6 +88,10 @@ def value(of: Mapping[str, Any], found: Mapping[str, Any]) -> Any:
             return bool(found["spec"].get("unschedulable", False))
         case "image":
             return _container(of, found)["image"]
+        case "readiness":
+            return _container(of, found).get("readinessProbe")
+        case "process":  # which nothing in the object tells of
+            return None
     resources = _container(of, found).get("resources") or {}
     return {part: (resources.get(part) or {}).get("cpu") for part in ("limits", "requests")}
 
@@ -99,51 +118,57 @@ def lowered(found: Mapping[str, Any], container: str | None, limit: float) -> Js
     return ours
 
 
-def make(cluster: Kubernetes, one: Json, dry: bool = False) -> None:
+def make(cluster: Kubernetes, one: Json, dry: bool = False, lasts_s: float = 0.0) -> None:
     """Raises BackendError, also where another fault has changed it already: each would put back what the
-    other made. What is to say who did it comes first: without it nothing is changed."""
+    other made. What is to say who did it comes first: without it nothing is changed. lasts_s: of processes,
+    which end by themselves then."""
     kind = KINDS[one["kind"]]
-    other = _mark(cluster.get(kind, one["namespace"], one["name"]))
+    other = mark_of(cluster.get(kind, one["namespace"], one["name"]))
     if other not in (None, one["mark"]):
         undone = "`chaos-locust cleanup --scan` undoes it if its run is dead"
         raise BackendError(f"{one['kind']} {one['name']} is changed by {other} already; {undone}")
     if not dry:
+        if one["what"] == "config":
+            config.keep(cluster, one)
         note = json.dumps({key: one[key] for key in sorted(one)}, separators=(",", ":"))
         about = {"labels": {MARK: one["mark"]}, "annotations": {NOTE: note}}
         body = {"metadata": {"uid": one["uid"], **about}}
         cluster.patch(kind, one["namespace"], one["name"], body)
-    cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
+    match one["what"]:
+        case "process" if not dry:
+            inside.begin(cluster, one, lasts_s)
+        case "config" if not dry:
+            config.put(cluster, one)
+        case "process" | "config":
+            pass  # what has a check of its own
+        case _:
+            cluster.patch(kind, one["namespace"], one["name"], _body(one, one["ours"]), _part(one), dry)
 
 
 def take_back(cluster: Kubernetes, one: Json) -> None:
     """Only what is still as we made it. Idempotent. Raises BackendError."""
+    if one["what"] == "config":
+        config.put_back(cluster, one)
+        return
     found = still_there(cluster, one)
-    if found is None or _mark(found) not in (None, one["mark"]):
+    if found is None or mark_of(found) not in (None, one["mark"]):
         return
     kind = KINDS[one["kind"]]
     if same(one, value(one, found), one["ours"]) and not same(one, one["before"], one["ours"]):
         cluster.patch(kind, one["namespace"], one["name"], _body(one, one["before"]), _part(one))
-    if (one["what"], one["kind"]) == ("image", "statefulset"):
+    if one["what"] == "process":
+        inside.end(cluster, one, found)
+    if one["what"] in _ROLLED_OUT and one["kind"] == "statefulset":
         _unblock(cluster, one, found)
-    if _mark(found) is not None:
-        gone = {"metadata": {"uid": one["uid"], "labels": {MARK: None}, "annotations": {NOTE: None}}}
-        cluster.patch(kind, one["namespace"], one["name"], gone)
+    if mark_of(found) is not None:
+        unmark(cluster, one)
 
 
 def is_left(cluster: Kubernetes, one: Json) -> bool:
+    if one["what"] == "config":
+        return config.is_left(cluster, one)
     found = still_there(cluster, one)
-    return found is not None and _mark(found) == one["mark"]
-
-
-def still_there(cluster: Kubernetes, one: Json) -> Json | None:
-    """The object; None where it is gone, or another one has its name."""
-    try:
-        found = cluster.get(KINDS[one["kind"]], one["namespace"], one["name"])
-    except Refused as error:
-        if error.status == 404:
-            return None
-        raise
-    return found if found["metadata"]["uid"] == one["uid"] else None
+    return found is not None and mark_of(found) == one["mark"]
 
 
 def same(one: Json, left: Any, right: Any) -> bool:
@@ -165,12 +190,8 @@ def noted(found: Mapping[str, Any]) -> Json | None:
         return None
     if not isinstance(one, dict) or one.keys() != _KEYS or one["kind"] not in KINDS:
         return None
-    known = one["uid"] == about["uid"] and one["mark"] == _mark(found)
+    known = one["uid"] == about["uid"] and one["mark"] == mark_of(found)
     return one if known else None
-
-
-def _mark(found: Mapping[str, Any]) -> str | None:
-    return (found["metadata"].get("labels") or {}).get(MARK)
 
 
 def _unblock(cluster: Kubernetes, one: Json, found: Mapping[str, Any]) -> None:
@@ -204,5 +225,9 @@ def _body(one: Json, ours: Any) -> Json:
         case "image":
             image = {"name": one["container"], "image": ours}
             return {"spec": {"template": {"spec": {"containers": [image]}}}}
+        case "readiness":  # as a whole: a probe of two kinds is refused
+            probe = {"$patch": "replace", **ours} if ours else None
+            container = {"name": one["container"], "readinessProbe": probe}
+            return {"spec": {"template": {"spec": {"containers": [container]}}}}
     resources = {part: {"cpu": ours[part]} for part in ("limits", "requests")}
     return {"spec": {"containers": [{"name": one["container"], "resources": resources}]}}

@@ -2,7 +2,9 @@
 
 A reading: {at_s, error, pods: as in kubernetes_reading, or None, victims: uids, nodes: {name: whether it is
 cordoned}, serving: {uid: node} of the service's ready endpoints, or None, loaded: whether the load calls that
-service, received: {uid: bytes so far}, connects: [whether it could] of our own pod since the last reading}.
+service, received: {uid: bytes so far}, connects: [whether it could] of our own pod since the last reading,
+inside: {uid: what processes of ours do there},
+config: {there: whether values of ours are, shown: {uid: whether a file of the pod shows them}} or None}.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos_locust.backends.base import Effect, Reading
+from chaos_locust.backends.kubernetes.inside_effect import inside_mechanism
+from chaos_locust.backends.kubernetes.rollout_effect import UNKNOWN, configured, new_pods, stays_unready
 from chaos_locust.backends.link.effect import Proof
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.kubernetes import (
@@ -23,11 +27,16 @@ from chaos_locust.faults.kubernetes import (
     PodSignal,
     RolloutImage,
     RolloutRestart,
+    RolloutUnready,
 )
+from chaos_locust.faults.kubernetes_config import ConfigChange
+from chaos_locust.faults.kubernetes_inside import Inside
 
 _BACKGROUND_BYTES_PER_S = 2_000.0  # the kubelet's own probes
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _LEAST_TRIES = 3
+_GO_ON = (PodCpu, Inside, PodScale, RolloutImage, RolloutUnready, ConfigChange, NodeCordon)
+"""The pods that are met are there meanwhile."""
 
 
 def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[Reading]) -> Effect:
@@ -38,7 +47,7 @@ def kubernetes_effect(fault: Fault, before: Sequence[Reading], during: Sequence[
         mechanism, how = None, f"the cluster did not tell ({during[-1]['error']})"
     else:
         mechanism, how = _mechanism(fault, before, seen)
-    goes_on = isinstance(fault, PodCpu | PodScale | RolloutImage | NodeCordon)
+    goes_on = isinstance(fault, _GO_ON)
     use, what = load_use([*before[-1:], *during], "meanwhile") if goes_on else load_use(before, "just before")
     return Effect(mechanism, use, f"{how}, {what}")
 
@@ -61,16 +70,21 @@ def _mechanism(fault: Fault, before: Sequence[Reading], seen: Sequence[Reading])
             ready = [sum(pod["ready"] for pod in reading["pods"].values()) for reading in seen]
             return fault.replicas in ready, f"{ready[-1]} pods are ready, {fault.replicas} are asked for"
         case RolloutRestart():
-            known = {uid for reading in before if reading["pods"] for uid in reading["pods"]}
-            new = {uid for reading in seen for uid in reading["pods"]} - known
-            return (bool(new), f"{len(new)} new pods came") if known else (None, "what was before is unknown")
+            new = new_pods(before, seen)
+            return (bool(new), f"{len(new)} new pods came") if new is not None else (None, UNKNOWN)
         case RolloutImage():
             waiting = _unpulled(seen) - _unpulled(before)
             return bool(waiting), f"{len(waiting)} pods wait for their image"
+        case RolloutUnready():
+            return stays_unready(before, seen)
         case PodCpu():
             limits = [[_limit(reading, uid) for uid in victims] for reading in seen]
             forced = [bool(each) and all(cpus == fault.cpus for cpus in each) for each in limits]
             return any(forced), f"the limit was in force {sum(forced)} of {len(seen)} times"
+        case ConfigChange():
+            return configured(fault, before, seen)
+        case Inside():
+            return inside_mechanism(fault, seen)
         case PodPartition():
             return _cut(before, seen)
     assert isinstance(fault, NodeCordon)

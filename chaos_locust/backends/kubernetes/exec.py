@@ -16,9 +16,11 @@ PROTOCOL = "v4.channel.k8s.io"
 _OUTPUT, _ERRORS, _STATUS = 1, 2, 3  # the first byte of a frame
 
 
-def executed(settings: Any, url: str, headers: dict[str, str], limit_s: float) -> tuple[int | None, str]:
-    """Its exit code, None where none was told, and what it wrote, or why it could not be begun. settings: of
-    the client. Raises BackendError."""
+def executed(
+    settings: Any, url: str, headers: dict[str, str], limit_s: float, until: str = ""
+) -> tuple[int | None, str]:
+    """Its exit code, None where none was told, and what it wrote, or why it could not be begun. until: what
+    goes on when it has written this is left to itself. settings: of the client. Raises BackendError."""
     import websocket
 
     give_up_s = time.monotonic() + limit_s
@@ -43,6 +45,8 @@ def executed(settings: Any, url: str, headers: dict[str, str], limit_s: float) -
                 status += data[1:]
             elif data[:1] in (bytes([_OUTPUT]), bytes([_ERRORS])):
                 written += data[1:]
+                if until and until.encode() in written:
+                    break
     except (websocket.WebSocketException, OSError):
         pass  # cut off: as the caller sees by the code
     finally:

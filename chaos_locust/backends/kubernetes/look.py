@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from chaos_locust.backends.base import Reading, Undo
+from chaos_locust.backends.kubernetes import config, inside
 from chaos_locust.backends.kubernetes.api import NODES, PODS, SLICES, Kubernetes
-from chaos_locust.backends.kubernetes.change import MARK
 from chaos_locust.backends.kubernetes.effect import kubernetes_effect
 from chaos_locust.backends.kubernetes.made import COULD, COULD_NOT
+from chaos_locust.backends.kubernetes.marks import MARK
 from chaos_locust.backends.kubernetes.reading import pods_of, received_bytes, serving
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.base import Fault
@@ -17,6 +18,9 @@ from chaos_locust.faults.base import Fault
 COUNTED_PODS = 3
 COUNT_LIMIT_S = 2.0
 """Of so many pods the bytes are counted, each by a command in it that may take so long."""
+
+INSIDE_LIMIT_S = 5.0
+"""A container whose CPU is used up takes long to answer."""
 
 LINES = 40
 
@@ -36,7 +40,8 @@ class Look:
     def blind(undo: Undo, error: str) -> Reading:
         reading: Reading = {"at_s": time.monotonic(), "error": error, "pods": None, "serving": None}
         victims = [pod["uid"] for pod in undo["victims"]]
-        return reading | {"victims": victims, "nodes": {}, "loaded": False, "received": {}, "connects": []}
+        reading |= {"victims": victims, "nodes": {}, "loaded": False, "received": {}, "connects": []}
+        return reading | {"inside": {}, "config": None}
 
     def expect(self, fault: Fault) -> None:
         """It happens now: the next look goes on until it shows, or SHOWS_S."""
@@ -72,6 +77,11 @@ class Look:
             reading["loaded"] = undo["service"]["loaded"]
         if undo["may_exec"]:
             reading["received"] = _received(cluster, undo, reading["pods"])
+        reading["inside"] = _inside(cluster, undo)
+        for one in undo["changes"]:
+            if one["what"] == "config":
+                shown = _shown(cluster, undo, one, reading["pods"])
+                reading["config"] = {"there": config.holds_ours(cluster, one), "shown": shown}
         if "probe" in undo:
             reading["connects"] = self._connects(cluster, undo)
         return reading
@@ -109,4 +119,35 @@ def _received(cluster: Kubernetes, undo: Undo, pods: dict[str, Any]) -> dict[str
             continue
         if (received := received_bytes(text)) is not None:
             found[victim["uid"]] = received
+    return found
+
+
+def _inside(cluster: Kubernetes, undo: Undo) -> dict[str, Any]:
+    """What processes of ours do; of a container that is not there now, or is too busy, nothing is told."""
+    found = {}
+    for one in [each for each in undo["changes"] if each["what"] == "process"][:COUNTED_PODS]:
+        try:
+            found[one["uid"]] = inside.look(cluster, one, INSIDE_LIMIT_S)
+        except BackendError:
+            continue
+    return found
+
+
+def _shown(cluster: Kubernetes, undo: Undo, one: dict[str, Any], pods: dict[str, Any]) -> dict[str, bool]:
+    """uid -> whether a file shows our value, in some of the pods that run. What it holds goes no further."""
+    path = undo.get("mounted_at")
+    if path is None:
+        return {}
+    (ours,) = one["ours"]["values"].values()
+    found = {}
+    running = {uid: pod for uid, pod in pods.items() if pod["running"] and not pod["deleting"]}
+    for uid, pod in list(running.items())[:COUNTED_PODS]:
+        words = ["sh", "-c", '[ ! -e "$1" ] || { echo there; cat "$1"; }', "sh", path]
+        try:
+            where = one["namespace"], pod["name"], pod["container"]
+            code, text = cluster.run(*where, words, COUNT_LIMIT_S)
+        except BackendError:
+            continue
+        if code == 0:
+            found[uid] = text == ("" if ours is None else f"there\n{ours}")
     return found

@@ -10,11 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaos_locust.backends.kubernetes.change import MARK
+from chaos_locust.backends.kubernetes.marks import MANAGER, MARK
 
 Json = dict[str, Any]
 
-MANAGER = {"app.kubernetes.io/managed-by": "chaos-locust"}
 TRY_EVERY_S = 0.5
 COULD, COULD_NOT = "connected", "cut off"
 

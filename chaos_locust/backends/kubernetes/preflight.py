@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from chaos_locust.backends.kubernetes import made
 from chaos_locust.backends.kubernetes.api import AUTOSCALERS, JOBS, PODS, POLICIES, Kubernetes, Refused
 from chaos_locust.backends.kubernetes.change import changes_of, make
+from chaos_locust.backends.kubernetes.config import config_change_of, unfit
+from chaos_locust.backends.kubernetes.inside import pressure_of
 from chaos_locust.backends.kubernetes.reading import cpus, is_ready
 from chaos_locust.backends.kubernetes.rights import (
     Right,
@@ -29,7 +31,10 @@ from chaos_locust.faults.kubernetes import (
     PodScale,
     PodSignal,
     RolloutImage,
+    RolloutUnready,
 )
+from chaos_locust.faults.kubernetes_config import ConfigChange
+from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
@@ -110,7 +115,7 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
                 yield from _dry_victims(cluster, fault, found)
         case PodScale():
             yield from _dry_scale(cluster, fault, found)
-        case RolloutImage():
+        case RolloutImage() | RolloutUnready():
             for one in changes_of(fault, found, DRY):
                 make(cluster, one, dry=True)
         case PodCpu():
@@ -122,6 +127,13 @@ def _unfit(cluster: Kubernetes, fault: KubernetesFault, found: Found) -> Iterato
                     yield f"{one['name']} is limited to {limit} CPU; {fault.cpus:g} is no less"
                 else:
                     make(cluster, one, dry=True)
+        case ConfigChange():
+            yield from unfit(cluster, config_change_of(cluster, fault, found, DRY))
+        case Inside():
+            if not found.victims:
+                yield f"no pod of {found.target} is ready"
+            for one in pressure_of(cluster, fault, found.named(), DRY):
+                make(cluster, one, dry=True)
         case PodPartition():
             if not found.labels:
                 yield f"a policy cannot select by {found.selector}; give a deployment, or labels with ="

@@ -1,6 +1,7 @@
 """What pods and nodes are like at one moment, as JSON data. Pure.
 
-A pod: {name, ready, deleting, restarts, node, waiting: why its container does not run, cpus: its limit in
+A pod: {name, container, ready, deleting, restarts, node, running: whether its container
+runs, waiting: why it does not, cpus: its limit in
 force}. They are by their uid, for a pod of a stateful set that was made again has the same name.
 """
 
@@ -24,10 +25,12 @@ def _pod(pod: Mapping[str, Any], container: str | None) -> Json:
     limits = (status.get("resources") or {}).get("limits") or {}
     return {
         "name": pod["metadata"]["name"],
+        "container": name,
         "ready": is_ready(pod),
         "deleting": "deletionTimestamp" in pod["metadata"],
         "restarts": int(status.get("restartCount", 0)),
         "node": pod["spec"].get("nodeName") or "",
+        "running": "running" in (status.get("state") or {}),
         "waiting": _waits(status.get("state") or {}),
         "cpus": cpus(limits["cpu"]) if "cpu" in limits else None,
     }

@@ -8,7 +8,15 @@ import yaml
 
 from chaos_locust.backends.chaos_mesh.rights import mesh_rights_of_plan
 from chaos_locust.backends.kubernetes.api import Kubernetes
-from chaos_locust.faults.kubernetes import KubernetesFault, NodeDrain, PodCpu, PodScale, RolloutImage
+from chaos_locust.faults.kubernetes import (
+    KubernetesFault,
+    NodeDrain,
+    PodCpu,
+    PodScale,
+    RolloutImage,
+    RolloutUnready,
+)
+from chaos_locust.faults.kubernetes_config import ConfigChange
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.probes import probes_of
@@ -30,11 +38,24 @@ def rights_of(fault: KubernetesFault, target: KubernetesTarget) -> list[Right]:
         needed += [("get", "", "services"), ("list", "discovery.k8s.io", "endpointslices")]
     if isinstance(fault, PodScale):
         needed.append(("list", "autoscaling", "horizontalpodautoscalers"))
-    if isinstance(fault, RolloutImage) and kind == "statefulset":
+    if isinstance(fault, RolloutImage | RolloutUnready) and kind == "statefulset":
         needed.append(("delete", "", "pods"))
     if isinstance(fault, PodCpu):
         needed += [("get", "", "pods"), ("patch", "", "pods")]
+    if isinstance(fault, ConfigChange):
+        needed += _to_configure(fault, kind)
     return sorted(set(needed))
+
+
+def _to_configure(fault: ConfigChange, workload: str) -> list[Right]:
+    """What the kind of object, the rollout and the look at a file need."""
+    verbs = ("get", "patch", "create", "delete")
+    needed = [(verb, "", f"{fault.place[0]}s") for verb in verbs]
+    if fault.restart:
+        needed.append(("patch", "apps", f"{workload}s"))
+    if fault.mounted_at is not None:
+        needed += [(verb, "", "pods/exec") for verb in ("get", "create")]
+    return needed
 
 
 def rights_to_read(target: KubernetesTarget) -> list[Right]:

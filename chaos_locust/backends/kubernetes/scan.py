@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
 from chaos_locust.backends.base import Undo
 from chaos_locust.backends.kubernetes.api import JOBS, POLICIES, Kubernetes
-from chaos_locust.backends.kubernetes.change import KINDS, MARK, noted
-from chaos_locust.backends.kubernetes.made import MANAGER
+from chaos_locust.backends.kubernetes.change import noted
+from chaos_locust.backends.kubernetes.config import noted_by_copy
+from chaos_locust.backends.kubernetes.marks import KINDS, MARK, is_made
 from chaos_locust.errors import BackendError
 
 SCHEME = "kubernetes://"
@@ -29,13 +31,12 @@ def read_place(place: str) -> tuple[str | None, str | None]:
 
 
 def marked(cluster: Kubernetes, namespace: str | None, backend: str) -> list[Undo]:
-    """Nodes only beside all namespaces. Raises BackendError."""
+    """Nodes only beside all namespaces. Secrets are not listed: what stands beside their copies tells of
+    them. Raises BackendError."""
     found = []
     for kind, where in KINDS.items():
-        if where.namespaced or namespace is None:
-            for each in cluster.all_of(where, namespace, MARK):
-                if not MANAGER.items() <= each["metadata"]["labels"].items():  # pods of our Jobs go with them
-                    found.append(_changed(kind, each))
+        if kind != "secret" and (where.namespaced or namespace is None):
+            found += [_changed(kind, each) for each in _roots(kind, cluster.all_of(where, namespace, MARK))]
     for kind, where in MADE.items():
         for each in cluster.all_of(where, namespace, MARK):
             if "deletionTimestamp" not in each["metadata"]:
@@ -44,8 +45,18 @@ def marked(cluster: Kubernetes, namespace: str | None, backend: str) -> list[Und
     return [{"backend": backend, "action": "fault", "cluster": place, **each} for each in found]
 
 
+def _roots(kind: str, found: Iterable[Json]) -> list[Json]:
+    """Without what goes with others: pods with their Jobs, and what was changed with its copy."""
+    if kind != "configmap":
+        return [each for each in found if not is_made(each)]
+    by_mark: dict[str, Json] = {}
+    for each in sorted(found, key=is_made):
+        by_mark[each["metadata"]["labels"][MARK]] = each
+    return list(by_mark.values())
+
+
 def _changed(kind: str, each: Json) -> Json:
-    one = noted(each)
+    one = noted_by_copy(each) if is_made(each) else noted(each)
     if one is None:
         return _found(kind, each) | {"lost": [[kind, each["metadata"]["name"]]]}
     return _found(kind, each) | {"changes": [one]}

@@ -17,55 +17,18 @@ from chaos_locust.backends.link.watch import LinkWatch
 from chaos_locust.errors import BackendError
 from chaos_locust.faults.registry import KINDS
 from chaos_locust.plan.model import Plan
-from tests.servers.kubernetes_api import Answer, FakeApi, node, pod, refusal, served, service, workload
-
-WEB = {"namespace": "shop", "deployment": "web", "service": "web"}
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "pod_scale": {"replicas": 1},
-    "pod_cpu": {"cpus": 0.1},
-    "pod_partition": {"port": 8080},
-}
-
-
-class World:
-    def __init__(self, api: FakeApi, config: str) -> None:
-        self.api, self.config = api, config
-        self.backend = KubernetesBackend(LinkWatch())
-
-    def plan(self, kind: str, target: Any = None, seed: int = 1, **parameters: Any) -> Plan:
-        lasting = {} if KINDS[kind].instant else {"for": "30s"}
-        fault = {"name": "it", "kind": kind, "target": "web", "at": "1s", **lasting}
-        return Plan.from_json(
-            {
-                "name": "p",
-                "seed": seed,
-                "host": "http://web.shop",
-                "kubernetes": {"kubeconfig": self.config, "namespaces": ["shop"], "nodes": True},
-                "targets": {"web": {"kubernetes": target or WEB}},
-                "faults": [fault | PARAMETERS.get(kind, {}) | parameters],
-            }
-        )
-
-    def problems(self, kind: str, target: Any = None, **parameters: Any) -> list[str]:
-        plan = self.plan(kind, target, **parameters)
-        found = self.backend.preflight(plan, plan.faults[0], plan.targets["web"])
-        return [str(problem) for problem in found]
-
-    def prepare(self, kind: str, target: Any = None, run_id: str = "r1", **parameters: Any) -> Any:
-        plan = self.plan(kind, target, **parameters)
-        return plan.faults[0], self.backend.prepare(run_id, plan, plan.faults[0], plan.targets["web"])
-
-    def inject(self, kind: str, target: Any = None, run_id: str = "r1", **parameters: Any) -> Any:
-        fault, undo = self.prepare(kind, target, run_id, **parameters)
-        self.backend.inject(fault, undo)
-        return json.loads(json.dumps(undo))  # as it comes back from a lease
-
-    def names(self, plural: str = "pods") -> set[str]:
-        return {name for kind, _, name in self.api.objects if kind == plural}
-
-    def marked(self) -> list[str]:
-        objects = self.api.objects.items()
-        return [key[2] for key, each in objects if "chaos-locust/mark" in each["metadata"].get("labels", {})]
+from tests.servers.kubernetes_api import (
+    Answer,
+    FakeApi,
+    config_map,
+    node,
+    pod,
+    refusal,
+    served,
+    service,
+    workload,
+)
+from tests.servers.kubernetes_world import World
 
 
 @pytest.fixture
@@ -73,6 +36,7 @@ def api() -> FakeApi:
     made = FakeApi()
     made.add("deployments", workload())
     made.add("services", service())
+    made.add("configmaps", config_map())
     for number in range(5):
         made.add("pods", pod(f"web-{number}"))
     for name in ("node-1", "node-2"):
@@ -190,6 +154,7 @@ def test_whether_the_load_calls_the_service(world: World, host: str, spec: Any, 
 LASTING = {
     "pod_scale": ("deployments", "web", None),
     "rollout_image": ("deployments", "web", None),
+    "rollout_unready": ("deployments", "web", None),
     "pod_cpu": ("pods", None, None),
     "node_cordon": ("nodes", "node-1", {"node": "node-1"}),
 }
@@ -483,10 +448,13 @@ def test_what_the_pod_that_looks_on_has_written_is_read_once(world: World) -> No
 
 
 @pytest.mark.parametrize("kind", [kind for kind, cls in KINDS.items() if cls.family == "kubernetes"])
-def test_preflight_changes_nothing(world: World, kind: str) -> None:
+def test_preflight_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     was = json.loads(json.dumps(sorted(world.api.objects.items())))
     target = {"node": "node-1"} if kind.startswith("node") else None
-    if kind != "pod_signal":  # which needs exec, that this server has not
+    world.container(monkeypatch)
+    if kind != "pod_signal":  # whose kill is none of a shell's
         assert world.problems(kind, target) == []
     assert json.loads(json.dumps(sorted(world.api.objects.items()))) == was
 

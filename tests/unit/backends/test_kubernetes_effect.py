@@ -21,14 +21,15 @@ def fault_of(kind: str, **parameters: Any) -> Fault:
 
 def of(**changes: Any) -> dict[str, Any]:
     """A pod in a reading."""
-    found = {"name": "web", "ready": True, "deleting": False, "restarts": 0, "node": "n"}
+    found = {"name": "web", "ready": True, "deleting": False, "restarts": 0, "node": "n", "running": True}
     return found | {"waiting": "", "cpus": 0.3} | changes
 
 
 def reading(at_s: float, pods: Any = None, victims: tuple[str, ...] = ("a",), **more: Any) -> Reading:
     found = {"a": of(), "b": of()} if pods is None else pods
     seen = {"at_s": at_s, "error": "", "pods": found, "victims": list(victims), "nodes": {}}
-    return seen | {"serving": {"a": "n"}, "loaded": True, "received": {}, "connects": []} | more
+    seen |= {"serving": {"a": "n"}, "loaded": True, "received": {}, "connects": []}
+    return seen | {"inside": {}, "config": None} | more
 
 
 def blind(at_s: float) -> Reading:

@@ -35,6 +35,8 @@ def test_a_pod_as_a_reading() -> None:
     (found,) = pods_of([one], None).values()
     assert found == {
         "name": "web-1",
+        "container": "web",
+        "running": True,
         "ready": True,
         "deleting": False,
         "restarts": 2,

@@ -87,6 +87,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "rollout_restart": {"for": None},
     "pod_cpu": {"cpus": 0.2},
     "pod_partition": {"port": 8080},
+    "pod_memory_pressure": {"level": "80%"},
+    "pod_disk_full": {"path": "/data", "size": "1GB"},
+    "config_change": {"secret": "password", "set": {"word": "wrong", "other": None}, "restart": True},
 }
 
 
