@@ -10,16 +10,22 @@ from chaos_locust.plan.objectives import Measure, Objective
 
 PROBES: Mapping[str, str] = {
     "ready_replicas": "pods that are ready",
+    "desired_replicas": "pods that the workload wants",
     "missing_replicas": "so many fewer pods are ready than the workload wants",
+    "hpa_desired": "pods that the workload's autoscaler wants",
+    "hpa_current": "pods that the workload's autoscaler saw last",
     "restarts": "containers that were started again since the run began",
     "oom_killed": "containers that the kernel killed for want of memory since the run began",
 }
 """Of a target in a Kubernetes cluster; all of them are counts."""
 
-OF_WORKLOADS = ("missing_replicas",)
+OF_AUTOSCALERS = ("hpa_desired", "hpa_current")
+"""These ask the HorizontalPodAutoscaler of a deployment or stateful set."""
+
+OF_WORKLOADS = ("desired_replicas", "missing_replicas", *OF_AUTOSCALERS)
 """These ask what a deployment or stateful set wants."""
 
-SHOWN = ("ready_replicas", "restarts")
+SHOWN = ("ready_replicas", "desired_replicas", "restarts")
 """Read in any case of what a fault touches, for the report."""
 
 
@@ -47,7 +53,8 @@ def probes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     for fault in plan.faults:
         target = plan.targets.get(fault.target)
         if target is not None and target.kubernetes is not None and not target.kubernetes.is_nodes:
-            wanted += [(fault.target, name) for name in SHOWN]
+            has_workload = target.kubernetes.workload is not None
+            wanted += [(fault.target, name) for name in SHOWN if has_workload or name not in OF_WORKLOADS]
     found: dict[str, tuple[str, ...]] = {}
     for target_name, name in wanted:
         if target_name and name and name not in found.get(target_name, ()):
