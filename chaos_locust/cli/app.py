@@ -15,6 +15,7 @@ from chaos_locust.cli import (
     clock,
     compliance,
     demo,
+    experiment,
     faults,
     invariants,
     proxy,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("run")(run_plan.run)
 app.command("check")(check.check)
 app.command("faults")(faults.faults)
+app.command("experiment")(experiment.experiment)
 app.command("cleanup")(cleanup.cleanup)
 app.command("abort")(abort.abort)
 app.command("report")(report.report)

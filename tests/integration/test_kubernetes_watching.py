@@ -189,7 +189,10 @@ def run_while(api: WatchedApi, folder: Path, act: Callable[[], None]) -> tuple[i
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:
-            wait_for(lambda: len(target.log()) > 80 or process.poll() is not None, "the load is on")
+            wait_for(
+                lambda: (len(target.log()) > 80 and "pods" in api.watches) or process.poll() is not None,
+                "the load is on, and the pods are watched",
+            )
             act()
             _, error = process.communicate(timeout=120)
         finally:
