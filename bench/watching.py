@@ -111,10 +111,9 @@ def turn(namespace: str, count: int, rate_rps: float) -> tuple[float, float, flo
     )
     with tempfile.TemporaryDirectory() as folder:
         probing = Probing(plan, {"web": PROBES}, Path(folder), read.append)
+        probing.open()
         probing.begin(time.time())
         try:
-            while not any(each.value == count or rate_rps for each in read if each.ok):
-                time.sleep(0.1)
             (reader,) = [each for each in psutil.Process().children() if is_reader(each)]
             seen, before_s, here_s, began_s = len(read), cpu_s(reader), time.process_time(), time.monotonic()
             threading.Event().wait(TURN_S)

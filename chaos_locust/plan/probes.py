@@ -26,7 +26,7 @@ OF_WORKLOADS = ("desired_replicas", "missing_replicas", *OF_AUTOSCALERS)
 """These ask what a deployment or stateful set wants."""
 
 SHOWN = ("ready_replicas", "desired_replicas", "restarts")
-"""Read in any case of what a fault touches, for the report."""
+"""Read in any case of what a fault touches, or an objective asks, for the report."""
 
 
 def probe_problem(plan: Plan, measure: Measure) -> str:
@@ -50,11 +50,12 @@ def probes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     rules = [rule for rule in plan.objectives if isinstance(rule, Objective)]
     rules += [*plan.steady_state, *(condition.rule for condition in plan.abort)]
     wanted = [(rule.measure.probe_args, rule.measure.probe_name) for rule in rules]
-    for fault in plan.faults:
-        target = plan.targets.get(fault.target)
+    looked_at = [name for name, _ in wanted if name] + [fault.target for fault in plan.faults]
+    for name in dict.fromkeys(looked_at):
+        target = plan.targets.get(name)
         if target is not None and target.kubernetes is not None and not target.kubernetes.is_nodes:
             has_workload = target.kubernetes.workload is not None
-            wanted += [(fault.target, name) for name in SHOWN if has_workload or name not in OF_WORKLOADS]
+            wanted += [(name, probe) for probe in SHOWN if has_workload or probe not in OF_WORKLOADS]
     found: dict[str, tuple[str, ...]] = {}
     for target_name, name in wanted:
         if target_name and name and name not in found.get(target_name, ()):

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
-from tests.servers.kubernetes_rig import IMAGE, Space, namespace, until
+from tests.servers.kubernetes_rig import IMAGE, Rig, Space, namespace, until
 from tests.servers.kubernetes_run import ended
 
 PLANS = Path(__file__).parents[2] / "locustfiles" / "plans"
@@ -84,3 +85,66 @@ def test_three_services_lose_their_pods_in_turn(
         assert outage["outcome"] == "UPHELD"
         assert outage["value"] > 0, "its own downtime"
     assert done.verdict["duration_s"] >= 155
+
+
+# -- by Chaos Mesh -------------------------------------------------------------------------------------------
+
+OF_THE_GUIDE = """
+apiVersion: chaos-mesh.org/v1alpha1
+kind: PodChaos
+metadata:
+  name: virtengine-pod-kill
+spec:
+  action: pod-kill
+  mode: one
+  selector:
+    namespaces:
+      - {namespace}
+    labelSelectors:
+      app: web
+  scheduler:
+    cron: '{cron}'
+"""
+
+
+@pytest.fixture
+def mesh(own: Space) -> Space:
+    """A namespace with `web`, where Chaos Mesh is."""
+    try:
+        own.ask("GET", "/apis/chaos-mesh.org/v1alpha1")
+    except ApiException:
+        pytest.skip("needs Chaos Mesh: the cluster does not know chaos-mesh.org")
+    own.apply("deployment", "web", 3, {"requests": {"cpu": "20m"}})
+    return own
+
+
+def test_a_random_pod_goes_and_what_chaos_mesh_tells_is_in_the_report(
+    mesh: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"HOST": mesh.service(), "NAMESPACE": mesh.name, "RATE": "30/s", "NODE": "web", "APP": "web"}
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    before = {pod["metadata"]["uid"] for pod in mesh.pods()}
+    done = ended(tmp_path, "run", str(PLANS / "kubernetes-random-pod.yaml"))
+    done.needs_time()
+    assert len(before - {pod["metadata"]["uid"] for pod in mesh.pods()}) == 1
+    (fault,) = done.verdict["faults"]
+    assert "all 1 records are Injected (at 20" in fault["effect"], fault
+    assert "records are Injected" in done.report
+    assert done.outcome("the effect of random-pod was seen") == "UPHELD"
+    for text in ("missing_replicas(node) <= 0 during scheduled-again", "oom_killed(node) <= 0 during run"):
+        assert done.outcome(text) == "UPHELD"
+    assert mesh.ask("GET", "/apis/chaos-mesh.org/v1alpha1/{ns}/podchaos")["items"] == []
+
+
+@pytest.mark.parametrize(("cron", "told"), [("@every 10s", ""), ("@every 6h", "it would do nothing")])
+def test_the_experiment_of_the_guide_is_taken_as_it_is(
+    mesh: Space, tmp_path: Path, cron: str, told: str
+) -> None:
+    file = tmp_path / "pod-kill.yaml"
+    file.write_text(OF_THE_GUIDE.format(namespace=mesh.name, cron=cron))
+    rig = Rig(mesh, "chaos_mesh", file=str(file), image=IMAGE)
+    assert any("it is made a Schedule of PodChaos" in note for note in rig.fault.warnings())
+    problems = rig.problems()
+    assert len(problems) == bool(told)
+    assert told in "".join(problems)
