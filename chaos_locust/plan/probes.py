@@ -50,12 +50,12 @@ def probes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     rules = [rule for rule in plan.objectives if isinstance(rule, Objective)]
     rules += [*plan.steady_state, *(condition.rule for condition in plan.abort)]
     wanted = [(rule.measure.probe_args, rule.measure.probe_name) for rule in rules]
-    looked_at = [name for name, _ in wanted if name] + [fault.target for fault in plan.faults]
-    for name in dict.fromkeys(looked_at):
-        target = plan.targets.get(name)
+    looked_at = [target for target, _ in wanted if target] + [fault.target for fault in plan.faults]
+    for place in dict.fromkeys(looked_at):
+        target = plan.targets.get(place)
         if target is not None and target.kubernetes is not None and not target.kubernetes.is_nodes:
             has_workload = target.kubernetes.workload is not None
-            wanted += [(name, probe) for probe in SHOWN if has_workload or probe not in OF_WORKLOADS]
+            wanted += [(place, probe) for probe in SHOWN if has_workload or probe not in OF_WORKLOADS]
     found: dict[str, tuple[str, ...]] = {}
     for target_name, name in wanted:
         if target_name and name and name not in found.get(target_name, ()):
