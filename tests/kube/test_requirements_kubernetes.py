@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos_locust.backends.kubernetes.api import Kubernetes
 from chaos_locust.experiment_result import ExperimentResult
 from chaos_locust.experiments import ChaosExperiment
+from chaos_locust.plan.cluster import Cluster
 from tests.servers.kubernetes_rig import IMAGE, Rig, Space, namespace, until
 from tests.servers.kubernetes_run import COMMAND, ended, environment, run
 
@@ -198,8 +200,7 @@ def test_who_is_killed_for_want_of_memory_is_told(own: Space, tmp_path: Path, ki
     command = "touch /tmp/eat" if killed else "head -c 20m /dev/zero | tail -c 20m >/dev/null"
 
     def eat() -> None:
-        rig = Rig(own, "pod_kill")
-        code, told = rig.backend._cluster({}).run(own.name, victim, "web", ["sh", "-c", command])
+        code, told = Kubernetes(Cluster()).run(own.name, victim, "web", ["sh", "-c", command])
         assert code == 0, told
 
     done = run(own, tmp_path, plan, eat)

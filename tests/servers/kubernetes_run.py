@@ -68,10 +68,8 @@ def environment(space: Space, host: str, **more: Any) -> Json:
     }
 
 
-def ended(
-    folder: Path, *arguments: str, act: Callable[[], None] = lambda: None, code: int | None = None
-) -> Done:
-    """By the command; `act` is done as soon as the load is on. code: of a run that comes to a verdict."""
+def ended(folder: Path, *arguments: str, act: Callable[[], None] = lambda: None) -> Done:
+    """By the command; `act` is done as soon as the load is on."""
     results = folder / "results"
     environ = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
     process = subprocess.Popen(
