@@ -3,9 +3,9 @@
 In a namespace of its own, removed at the end: so many pods of which nobody runs any (no scheduler takes
 them), whose status this benchmark changes at a given rate, as kubelets do. They are watched as in any run
 with a plan: by the reader's process, whose lines this process takes as the master does. What counts is the
-CPU time of both, as a share of one core. A share of the pods that changes each second tells what the rate
-means: 50/s is a rollout of 1000 pods in 100 s, where each changes five times. How many there were tells the
-number of times that the ready pods were told, of which one each second is no change.
+CPU time of both, as a share of one core. 50 changes/s are a rollout of 1000 pods in 100 s, where each changes
+five times; how many there were tells the number of times that the ready pods were told, of which one each
+second is no change.
 """
 
 from __future__ import annotations
