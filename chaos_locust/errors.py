@@ -4,7 +4,8 @@ ChaosError
 |-- InvalidPlan       the plan is wrong; carries every problem at once
 |-- PreflightFailed   the plan is right, the world is not (target refuses, no rights, port in use)
 |-- BackendError      a fault could not be injected, observed or undone
-|   `-- DirtyTarget   the target was left changed
+|   |-- DirtyTarget   the target was left changed
+|   `-- PartlyLooked  not all of a place may be looked at for what was left there
 |-- ProbeError        something could not be read from the target
 `-- LeaseError        the promise that a fault ends could not be written or kept
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class ChaosError(Exception):
@@ -61,6 +63,14 @@ class BackendError(ChaosError):
 
 class DirtyTarget(BackendError):
     """A fault could not be undone: the target was left changed, until `chaos-locust cleanup` succeeds."""
+
+
+class PartlyLooked(BackendError):
+    """found: what is left of ours where we may look, as the backend's data for undoing it."""
+
+    def __init__(self, text: str, found: Sequence[dict[str, Any]]) -> None:
+        super().__init__(text)
+        self.found = tuple(found)
 
 
 class ProbeError(ChaosError):

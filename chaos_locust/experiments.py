@@ -43,6 +43,20 @@ class ChaosExperiment:
     faults: tuple[str, ...]
 
     @classmethod
+    def pod_kill(cls, cluster: Cluster, service: str, count: int | str = 1, *, at: str | None = None) -> Self:
+        """So many of the service's pods are killed (2, 50% or all), drawn by the plan's seed. A service
+        outside of Kubernetes is one process or container, which is killed."""
+        plan = _plan_of(cluster)
+        target = plan.targets.get(service)
+        if target is None or target.kubernetes is not None:
+            fault: dict[str, Any] = {"kind": "pod_kill", "target": service, "count": count}
+        elif str(count) != "1":
+            raise InvalidPlan([Problem(f"targets.{service}", f"is one instance; {count} cannot be killed")])
+        else:
+            fault = {"kind": "kill" if target.pidfile is not None else "container_kill", "target": service}
+        return cls._single("pod-kill", cluster, fault, at, None)
+
+    @classmethod
     def cpu_throttling(
         cls,
         cluster: Cluster,
@@ -125,10 +139,12 @@ class ChaosExperiment:
 
     @classmethod
     def _single(
-        cls, name: str, cluster: Cluster, fault: Mapping[str, Any], at: str | None, duration: str
+        cls, name: str, cluster: Cluster, fault: Mapping[str, Any], at: str | None, duration: str | None
     ) -> Self:
+        """duration: None where it happens at once."""
         plan = _plan_of(cluster)
-        timed = {"name": name, **fault, "at": at or _earliest(plan), "for": duration}
+        lasts = {} if duration is None else {"for": duration}
+        timed = {"name": name, **fault, "at": at or _earliest(plan), **lasts}
         faults = [*(other.to_json() for other in plan.faults), timed]
         return cls._made(name, plan, {"faults": faults}, (name,))
 

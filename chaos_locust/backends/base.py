@@ -84,4 +84,4 @@ class Backend(Protocol):
     def scan(self, place: str) -> list[Undo]:
         """Everything at `place` that carries our mark: a proxy API or a server by its URL, a folder by its
         path; empty: this machine, as far as the backend can look at it without being told where.
-        Raises BackendError."""
+        Raises BackendError: PartlyLooked with what was found where we may not look at the rest."""

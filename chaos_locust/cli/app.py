@@ -15,6 +15,7 @@ from chaos_locust.cli import (
     clock,
     compliance,
     demo,
+    experiment,
     faults,
     invariants,
     load,
@@ -36,6 +37,7 @@ app.command("run")(run_plan.run)
 app.command("load")(load.load)
 app.command("check")(check.check)
 app.command("faults")(faults.faults)
+app.command("experiment")(experiment.experiment)
 app.command("cleanup")(cleanup.cleanup)
 app.command("abort")(abort.abort)
 app.command("report")(report.report)

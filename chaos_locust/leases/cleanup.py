@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chaos_locust.backends.base import Backend, Undo
 from chaos_locust.backends.registry import Backends
 from chaos_locust.backends.state import leases_folder
-from chaos_locust.errors import BackendError, LeaseError
+from chaos_locust.errors import BackendError, LeaseError, PartlyLooked
 from chaos_locust.leases.alive import Alive
 from chaos_locust.leases.audit import Audit
 from chaos_locust.leases.claims import Claims
@@ -32,7 +32,7 @@ def cleanup(
 
     scan: looks also for our marks that no lease tells of: on this machine, on the proxies given, by default
     on the usual one. places: looks there too, see `places.searches`. tell: gets a line for each part of this
-    machine that could not be looked at.
+    machine that could not be looked at, and of a place that we may not look at.
     Raises BackendError with a line for each thing that could not be undone, and for each lease that could
     not be read; everything else is undone before. ChaosError for a place that is none.
     """
@@ -102,7 +102,7 @@ class _Cleanup:
         place = redact_text(search.place)
         try:
             backend = self._backends.named(search.family)
-            found = backend.scan(search.place)
+            found = self._found(backend, search.place, tell)
             alive = Alive(self._store, Claims(self._store))  # read after what was found: leases come first
         except ImportError as error:
             if search.asked:  # else: what cannot be loaded here has done nothing from here
@@ -117,6 +117,15 @@ class _Cleanup:
             return
         told = f"at {place}, found by its mark" if place else "found by its mark"
         self._undo(_Job(backend, undo, told) for undo in map(alive.without, found) if undo is not None)
+
+    @staticmethod
+    def _found(backend: Backend, place: str, tell: Callable[[str], None]) -> Iterable[Undo]:
+        """What we may not look at is no failure: it is told, and the rest counts."""
+        try:
+            return backend.scan(place)
+        except PartlyLooked as error:
+            tell(f"Not looked at: {backend.name}: {error}")
+            return error.found
 
     def _undo(self, jobs: Iterable[_Job]) -> None:
         """Twice, some time apart: see SETTLE_S."""

@@ -14,6 +14,7 @@ from chaos_locust.events import ProbeRead
 from chaos_locust.plan.model import Plan
 
 LOG_NAME = "signals.log"
+LOOK_LIMIT_S = 15.0
 END_LIMIT_S = 5.0
 
 
@@ -29,10 +30,16 @@ class Probing:
         on_read: Callable[[ProbeRead], None],
     ) -> None:
         self._plan, self._probes, self._folder, self._on_read = plan, probes, folder, on_read
+        self._start_epoch_s: float | None = None
+        self._unread = {f"{name}({target})" for target, names in probes.items() for name in names}
+        self._opened = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
 
-    def begin(self, start_epoch_s: float) -> None:
+    def open(self) -> None:
+        """Returns when everything has been looked at once: what is counted in the run, such as restarts, is
+        what comes after that."""
+
         def data(part: Any) -> Any:
             return part.model_dump(mode="json", exclude_none=True)
 
@@ -46,8 +53,16 @@ class Probing:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the run, which ends it in its own time
             )
-        self._reader = threading.Thread(target=self._listen, args=(start_epoch_s,), daemon=True)
+        self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
+        self._opened.wait(LOOK_LIMIT_S)
+
+    def begin(self, start_epoch_s: float) -> None:
+        """From now on it is told what is read."""
+        self._start_epoch_s = start_epoch_s
+        for probe in sorted(self._unread):
+            why = "it had not been looked at when the run began"
+            self._on_read(ProbeRead(0.0, probe, None, False, why))
 
     def end(self) -> None:
         """Returns when the last reading was told."""
@@ -61,11 +76,15 @@ class Probing:
             self._process.wait()
         self._reader.join(END_LIMIT_S)
 
-    def _listen(self, start_epoch_s: float) -> None:
+    def _listen(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             found = json.loads(line)
-            t_s = found.pop("epoch_s") - start_epoch_s
-            if t_s >= 0:
-                self._on_read(ProbeRead(t_s, **found))
+            epoch_s = found.pop("epoch_s")
+            self._unread.discard(found["probe"])
+            if not self._unread:
+                self._opened.set()
+            if self._start_epoch_s is not None and epoch_s >= self._start_epoch_s:
+                self._on_read(ProbeRead(epoch_s - self._start_epoch_s, **found))
+        self._opened.set()  # it has ended by itself

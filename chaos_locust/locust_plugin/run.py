@@ -116,6 +116,8 @@ class ChaosRun:
         """Starts the guardian and the load. Raises LeaseError or PreflightFailed; `finish` has to follow."""
         if self.plan.faults:
             self._guardian.start()
+        if self._probing is not None:
+            self._probing.open()
         self._start_epoch_s = self._load.begin()
         header = self._header(self._start_epoch_s)
         self._journal.write(header)

@@ -10,17 +10,23 @@ from chaos_locust.plan.objectives import Measure, Objective
 
 PROBES: Mapping[str, str] = {
     "ready_replicas": "pods that are ready",
+    "desired_replicas": "pods that the workload wants",
     "missing_replicas": "so many fewer pods are ready than the workload wants",
+    "hpa_desired": "pods that the workload's autoscaler wants",
+    "hpa_current": "pods that the workload's autoscaler saw last",
     "restarts": "containers that were started again since the run began",
     "oom_killed": "containers that the kernel killed for want of memory since the run began",
 }
 """Of a target in a Kubernetes cluster; all of them are counts."""
 
-OF_WORKLOADS = ("missing_replicas",)
+OF_AUTOSCALERS = ("hpa_desired", "hpa_current")
+"""These ask the HorizontalPodAutoscaler of a deployment or stateful set."""
+
+OF_WORKLOADS = ("desired_replicas", "missing_replicas", *OF_AUTOSCALERS)
 """These ask what a deployment or stateful set wants."""
 
-SHOWN = ("ready_replicas", "restarts")
-"""Read in any case of what a fault touches, for the report."""
+SHOWN = ("ready_replicas", "desired_replicas", "restarts")
+"""Read in any case of what a fault touches, or an objective asks, for the report."""
 
 
 def probe_problem(plan: Plan, measure: Measure) -> str:
@@ -44,10 +50,12 @@ def probes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     rules = [rule for rule in plan.objectives if isinstance(rule, Objective)]
     rules += [*plan.steady_state, *(condition.rule for condition in plan.abort)]
     wanted = [(rule.measure.probe_args, rule.measure.probe_name) for rule in rules]
-    for fault in plan.faults:
-        target = plan.targets.get(fault.target)
+    looked_at = [target for target, _ in wanted if target] + [fault.target for fault in plan.faults]
+    for place in dict.fromkeys(looked_at):
+        target = plan.targets.get(place)
         if target is not None and target.kubernetes is not None and not target.kubernetes.is_nodes:
-            wanted += [(fault.target, name) for name in SHOWN]
+            has_workload = target.kubernetes.workload is not None
+            wanted += [(place, probe) for probe in SHOWN if has_workload or probe not in OF_WORKLOADS]
     found: dict[str, tuple[str, ...]] = {}
     for target_name, name in wanted:
         if target_name and name and name not in found.get(target_name, ()):

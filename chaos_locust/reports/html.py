@@ -20,6 +20,7 @@ from chaos_locust.reports.corrected import corrected_of
 from chaos_locust.reports.findings import failures_first, tally, trust_line
 from chaos_locust.reports.page import asset, f1, script_hash, templates
 from chaos_locust.reports.picture import picture_of
+from chaos_locust.reports.podlane import pod_tables
 from chaos_locust.reports.tables import error_rows, not_measured, objective_rows, request_groups
 from chaos_locust.reports.verdict_json import to_json, verdict_to_json
 
@@ -59,6 +60,7 @@ def render(verdict: Verdict, recording: Recording) -> str:
             corrected=corrected_of(verdict, recording) if verdict.workload == "closed" else None,
             cards=cards(plan, verdict, columns),
             errors=error_rows(verdict, recording),
+            pods=pod_tables(recording),
             unmeasured=not_measured(verdict, recording),
             plan_text=_plan_text(recording),
             style=Markup(asset("chaos_locust.reports", "report.css")),

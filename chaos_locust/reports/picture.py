@@ -1,4 +1,5 @@
-"""The one picture: four lanes on one time axis. Computes shapes and labels; the template draws them."""
+"""The one picture: four lanes on one time axis, and one more for the pods of each target. Computes shapes and
+labels; the template draws them."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from chaos_locust.reports.bounds import BoundLine, bound_lines, is_latency
 from chaos_locust.reports.columns import Column
 from chaos_locust.reports.faultlane import FaultLane, fault_lane
 from chaos_locust.reports.paths import area, bars, between, polyline
+from chaos_locust.reports.podlane import PodLane, pod_lanes
 from chaos_locust.reports.scale import Linear, Logarithmic, decades, round_up, time_ticks
 from chaos_locust.reports.text import count, duration, moment, plain, shorten
 
@@ -89,6 +91,7 @@ class Picture:
     bounds: tuple[BoundLine, ...]
     errors: Lane
     kinds: tuple[ErrorKind, ...]
+    pods: tuple[PodLane, ...]
     faults: FaultLane
     column_s: int
 
@@ -102,7 +105,9 @@ def picture_of(plan: Plan, verdict: Verdict, recording: Recording, columns: Sequ
     latencies, place = _latencies_lane(verdict, columns, y)
     y = latencies.bottom + _TITLE
     errors = _errors_lane(columns, y)
-    faults = fault_lane(plan, verdict, recording, x, errors.bottom + _TITLE)
+    pods = pod_lanes(recording, x, errors.bottom, _TITLE)
+    above = pods[-1].bottom if pods else errors.bottom
+    faults = fault_lane(plan, verdict, recording, x, above + _TITLE)
     up = Linear(0.0, _most(rates), rates.bottom, rates.top)
     offered = [(x(c.middle_s), up(c.offered)) for c in columns]
     completed = [(x(c.middle_s), up(c.completed)) for c in columns]
@@ -128,6 +133,7 @@ def picture_of(plan: Plan, verdict: Verdict, recording: Recording, columns: Sequ
         bounds=tuple(bound_lines(plan, verdict, x, place)),
         errors=errors,
         kinds=tuple(_kinds(columns, x, Linear(0.0, _most(errors), errors.bottom, errors.top))),
+        pods=pods,
         faults=faults,
         column_s=columns[0].width_s if columns else 1,
     )

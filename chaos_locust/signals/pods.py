@@ -20,6 +20,8 @@ class Pods:
     _restarts: dict[tuple[str, str], int] = field(default_factory=dict)
     _killed: set[tuple[str, str, str]] = field(default_factory=set)
     wanted: int | None = None
+    hpa_desired: int | None = None
+    hpa_current: int | None = None
     restarts: int = 0
     oom_killed: int = 0
     _seen: bool = False
@@ -41,15 +43,25 @@ class Pods:
     def want(self, workload: Json) -> None:
         self.wanted = int(workload["spec"].get("replicas", 1))
 
+    def scale(self, scaler: Json | None) -> None:
+        """What its autoscaler tells; None: there is none any more."""
+        status = {} if scaler is None else scaler.get("status") or {}
+        self.hpa_desired, self.hpa_current = status.get("desiredReplicas"), status.get("currentReplicas")
+
     def read(self, probe: str) -> float | None:
         """None: not known."""
         ready = sum(self.ready.values())
-        match probe:
-            case "ready_replicas":
-                return float(ready)
-            case "missing_replicas":
-                return None if self.wanted is None else float(max(0, self.wanted - ready))
-        return float(self.restarts if probe == "restarts" else self.oom_killed)
+        missing = None if self.wanted is None else max(0, self.wanted - ready)
+        found = {
+            "ready_replicas": ready,
+            "desired_replicas": self.wanted,
+            "missing_replicas": missing,
+            "hpa_desired": self.hpa_desired,
+            "hpa_current": self.hpa_current,
+            "restarts": self.restarts,
+            "oom_killed": self.oom_killed,
+        }[probe]
+        return None if found is None else float(found)
 
     def _note(self, pod: Json, counts: bool) -> None:
         uid = pod["metadata"]["uid"]

@@ -1,20 +1,26 @@
-"""Watches the pods and the workload of one target, and looks anew whenever that broke off."""
+"""Watches the pods, the workload and the autoscaler of one target, and looks anew whenever that broke off."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
-from chaos_locust.backends.kubernetes.api import PODS, WORKLOADS, Kind, Kubernetes, Refused
+from chaos_locust.backends.kubernetes.api import AUTOSCALERS, PODS, WORKLOADS, Kind, Kubernetes, Refused
+from chaos_locust.backends.kubernetes.reading import scales
 from chaos_locust.backends.kubernetes.victims import text_of
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import KubernetesTarget
+from chaos_locust.plan.probes import OF_AUTOSCALERS
 from chaos_locust.signals.pods import Pods
 
-LASTS_S = 60
-"""So long one watch goes on; the server's answer to nothing at all."""
+LASTS_S = 10
+"""So long one watch goes on, if only to learn that the server still knows of it."""
+
+SILENT_S = 13.0
 
 AGAIN_S = 1.0
 GONE = 410
@@ -28,16 +34,27 @@ Json = dict[str, Any]
 
 
 class Watching:
-    """on_change: called, from threads of its own, when anything may have changed. Two watches: the pods, and
-    the workload where it is one. When the server has been away they are begun anew, and what the old ones
-    bring late is left aside."""
+    """on_change: called, from threads of its own, when anything may have changed. A watch for each part: the
+    pods, the workload where it is one, and its autoscaler where one of the probes asks it. When the server has
+    been away they are begun anew, and what the old ones bring late is left aside."""
 
-    def __init__(self, cluster: Kubernetes, target: KubernetesTarget, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: Kubernetes,
+        target: KubernetesTarget,
+        probes: Collection[str],
+        on_change: Callable[[], None],
+    ) -> None:
         self._cluster, self._target, self._on_change = cluster, target, on_change
         self._pods = Pods()
         self._lock = threading.Lock()
-        self._parts = ("pods", "workload") if target.workload else ("pods",)
         # part -> why nothing is known of it
+        asked = {
+            "pods": True,
+            "workload": target.workload is not None,
+            "autoscaler": any(name in OF_AUTOSCALERS for name in probes),
+        }
+        self._parts = tuple(part for part, is_asked in asked.items() if is_asked)
         self._blind = dict.fromkeys(self._parts, NOT_YET)
         self._away = ""  # why the server cannot be reached
         self._round = 0
@@ -55,7 +72,11 @@ class Watching:
         with self._lock:
             if why := self._away or next(filter(None, self._blind.values()), ""):
                 return None, why
-            return None if self._blind else (self._pods.read(probe), "")
+            if self._blind:
+                return None
+            value = self._pods.read(probe)
+            gone = "an autoscaler's figures" if probe in OF_AUTOSCALERS else "a workload"
+            return value, f"there is no such thing as {gone} of {self._target}" if value is None else ""
 
     def _knock(self) -> None:
         again = threading.Event()
@@ -81,16 +102,18 @@ class Watching:
         self._begin()
 
     def _watch(self, part: str, this: int) -> None:
-        again = threading.Event()
+        again, before_s, looked_s = threading.Event(), -math.inf, -math.inf
         while this == self._round:
             try:
-                version = self._look(part, this)
+                version, before_s, looked_s = self._look(part, this), looked_s, time.monotonic()
                 while this == self._round:
                     version = self._follow(part, version, this)
             except BackendError as error:
-                if not (isinstance(error, Refused) and error.status == GONE):  # that is no gap: look anew
-                    self._say(part, str(error), this)
-                    again.wait(AGAIN_S)
+                out_of_date = isinstance(error, Refused) and error.status == GONE
+                if out_of_date and looked_s - before_s > AGAIN_S:
+                    continue  # that is no gap: look anew
+                self._say(part, str(error), this)
+                again.wait(AGAIN_S)
 
     def _look(self, part: str, this: int) -> str:
         """Returns the version of what was seen."""
@@ -103,7 +126,8 @@ class Watching:
         """One watch, until the server ends it. Returns the version to go on from."""
         kind, namespace, query = self._place(part)
         asked = [*query, ("watch", "true"), ("resourceVersion", version), ("timeoutSeconds", str(LASTS_S))]
-        for event in self._cluster.stream(kind.path(namespace), [*asked, ("allowWatchBookmarks", "true")]):
+        asked.append(("allowWatchBookmarks", "true"))
+        for event in self._cluster.stream(kind.path(namespace), asked, SILENT_S):
             found: Json = event["object"]
             if event["type"] == "ERROR":
                 raise Refused(int(found.get("code", 0)), str(found.get("message")))
@@ -117,6 +141,8 @@ class Watching:
             assert self._target.workload is not None
             kind, name = self._target.workload
             return WORKLOADS[kind], self._target.namespace, [("fieldSelector", f"metadata.name={name}")]
+        if part == "autoscaler":  # no selector finds them by what they scale
+            return AUTOSCALERS, self._target.namespace, []
         return PODS, self._target.namespace, [("labelSelector", self._selector())]
 
     def _selector(self) -> str:
@@ -129,18 +155,26 @@ class Watching:
     def _seen(self, part: str, found: Iterable[Json]) -> None:
         if part == "pods":
             self._pods.look(found)
-            return
-        self._pods.wanted = None
-        for workload in found:
-            self._pods.want(workload)
+        elif part == "workload":
+            self._pods.wanted = None
+            for workload in found:
+                self._pods.want(workload)
+        else:
+            self._pods.scale(next(filter(self._is_ours, found), None))
 
     def _changed(self, part: str, event: str, found: Json) -> None:
         if part == "pods":
             self._pods.change(event, found)
+        elif part == "autoscaler":
+            if self._is_ours(found):
+                self._pods.scale(None if event == "DELETED" else found)
         elif event == "DELETED":
             self._pods.wanted = None
         else:
             self._pods.want(found)
+
+    def _is_ours(self, scaler: Json) -> bool:
+        return self._target.workload is not None and scales(scaler, self._target.workload)
 
     def _note(self, part: str, noted: Callable[[], None], this: int) -> None:
         with self._lock:

@@ -22,7 +22,7 @@ from chaos_locust.backends.kubernetes.api import Kubernetes, Refused
 from chaos_locust.backends.kubernetes.backend import KubernetesBackend, named, where_of
 from chaos_locust.backends.kubernetes.look import Look
 from chaos_locust.backends.kubernetes.marks import MARK
-from chaos_locust.errors import BackendError, Problem
+from chaos_locust.errors import BackendError, PartlyLooked, Problem
 from chaos_locust.faults.base import Fault
 from chaos_locust.faults.chaos_mesh import ChaosMesh, ChaosMeshFault
 from chaos_locust.faults.chaos_mesh_manifest import EMBEDDED
@@ -98,18 +98,23 @@ class ChaosMeshBackend(KubernetesBackend):
         return f"the {where['kind']} {where['namespace']}/{where['name']} on {undo['target']}"
 
     def _marked(self, cluster: Kubernetes, namespace: str | None) -> list[Undo]:
-        return [undo for kind in KINDS for undo in _left(cluster, namespace, kind)]
-
-
-def _left(cluster: Kubernetes, namespace: str | None, kind: str) -> list[Undo]:
-    """Those of ours of one kind; none where the cluster has no Chaos Mesh, or not that of it."""
-    try:
-        found = cluster.all_of(KINDS[kind], namespace, MARK)
-    except Refused as error:
-        if error.status == 404:
-            return []
-        raise
-    return [_scanned(cluster, kind, each) for each in found]
+        """Where the cluster has no Chaos Mesh, or not that of it, there is none. Who may not list them is
+        refused whether there is one or not."""
+        found, forbidden = list[Undo](), list[str]()
+        for kind in KINDS:
+            try:
+                left = cluster.all_of(KINDS[kind], namespace, MARK)
+            except Refused as error:
+                if error.status == 403:
+                    forbidden.append(KINDS[kind].plural)
+                elif error.status != 404:
+                    raise
+            else:
+                found += [_scanned(cluster, kind, each) for each in left]
+        if forbidden:
+            where = "all namespaces" if namespace is None else f"the namespace {namespace}"
+            raise PartlyLooked(f"we may not list {', '.join(forbidden)} of Chaos Mesh in {where}", found)
+        return found
 
 
 def _scanned(cluster: Kubernetes, kind: str, found: dict[str, Any]) -> Undo:

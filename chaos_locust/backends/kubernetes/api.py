@@ -19,9 +19,6 @@ from chaos_locust.plan.cluster import Cluster
 ANSWER_S = (3.0, 10.0)
 """To connect, and to answer."""
 
-SILENT_S = 90.0
-"""A watch that says nothing for so long has broken off: it ends by itself before."""
-
 PAGE = 500
 
 LISTED_ANEW = 3
@@ -200,11 +197,20 @@ class Kubernetes:
             raise BackendError(f"{self.where} is no Kubernetes API: {method} {path} gives {data[:60]!r}")
         return answer
 
-    def stream(self, path: str, query: Query) -> Iterator[Json]:
-        """The events of a watch, until the server ends it."""
+    def ping(self, limit_s: float) -> None:
+        """Raises BackendError where the server does not answer within the limit, or not as it should."""
+        try:
+            self._answer("GET", "/version", (), None, (limit_s, limit_s)).read()
+        except Refused as error:
+            if error.status >= 500:
+                raise
+
+    def stream(self, path: str, query: Query, silent_s: float) -> Iterator[Json]:
+        """The events of a watch, until the server ends it. silent_s: one that says nothing for so long has
+        broken off."""
         from urllib3.exceptions import HTTPError
 
-        answer = self._answer("GET", path, query, None, (ANSWER_S[0], SILENT_S))
+        answer = self._answer("GET", path, query, None, (ANSWER_S[0], silent_s))
         unread = b""
         try:
             for data in answer.response.stream(65536):

@@ -126,10 +126,12 @@ def _cut(before: Sequence[Reading], seen: Sequence[Reading]) -> Proof:
     known = [set(reading["pods"]) for reading in (*before[-1:], seen[-1]) if reading["pods"] is not None]
     if not set.intersection(*known):
         return None, "the pods that our own pod connected to are gone"
+    if can[-1]:
+        return False, "our own pod still connects: no network enforces the policy"
     # the first tries may still be of the moment before the policy was in force
-    cut = not any(can[-_LEAST_TRIES:])
-    how = "cannot connect any more" if cut else "still connects: no network enforces the policy"
-    return cut, f"our own pod {how}"
+    if any(can[-_LEAST_TRIES:]):
+        return None, f"our own pod could not connect at last, but has not tried {_LEAST_TRIES} times since"
+    return True, "our own pod cannot connect any more"
 
 
 def load_use(readings: Sequence[Reading], words: str) -> Proof:

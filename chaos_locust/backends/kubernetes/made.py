@@ -17,9 +17,11 @@ Json = dict[str, Any]
 TRY_EVERY_S = 0.5
 COULD, COULD_NOT = "connected", "cut off"
 
+# all at once: where packets are dropped, each takes as long as it may
 _TRY = (
     "for address in $ADDRESSES; do "
-    'timeout 2 nc -w 1 "$address" "$PORT" </dev/null >/dev/null 2>&1 && ok=1; done; '
+    'timeout 2 nc -w 1 "$address" "$PORT" </dev/null >/dev/null 2>&1 & tries="$tries $!"; done; '
+    "for try in $tries; do wait $try && ok=1; done; tries=; "
     f'[ "$ok" ] && echo {COULD} || echo {COULD_NOT}; ok=; sleep {TRY_EVERY_S:g}'
 )
 

@@ -10,7 +10,7 @@ from chaos_locust.backends.kubernetes.api import AUTOSCALERS, JOBS, PODS, POLICI
 from chaos_locust.backends.kubernetes.change import changes_of, make
 from chaos_locust.backends.kubernetes.config import config_change_of, unfit
 from chaos_locust.backends.kubernetes.inside import pressure_of
-from chaos_locust.backends.kubernetes.reading import cpus, is_ready
+from chaos_locust.backends.kubernetes.reading import cpus, is_ready, scales
 from chaos_locust.backends.kubernetes.rights import (
     Right,
     missing_rights,
@@ -38,7 +38,7 @@ from chaos_locust.faults.kubernetes_inside import Inside
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
 from chaos_locust.plan.parts import Target
-from chaos_locust.plan.probes import probes_of
+from chaos_locust.plan.probes import OF_AUTOSCALERS, probes_of
 
 DRY = "chaos-dry-run"
 
@@ -64,13 +64,25 @@ def reading_problems(plan: Plan) -> list[Problem]:
     for name, probes in probes_of(plan).items():
         target = plan.targets[name]
         assert target.kubernetes is not None
-        needed = rights_to_read(target.kubernetes)
+        needed = rights_to_read(target.kubernetes, probes)
         try:
             cluster = Kubernetes(plan.kubernetes)
-            problems += right_problems(cluster, plan, f"reading {probes[0]}", needed, target)
+            found = right_problems(cluster, plan, f"reading {probes[0]}", needed, target)
+            problems += found or _unscaled(cluster, target, probes)
         except BackendError as error:
             problems.append(Problem(f"targets.{name}.kubernetes", str(error)))
     return problems
+
+
+def _unscaled(cluster: Kubernetes, target: Target, probes: Sequence[str]) -> list[Problem]:
+    asked = [name for name in probes if name in OF_AUTOSCALERS]
+    wanted = target.kubernetes
+    if not asked or wanted is None or wanted.workload is None:
+        return []
+    if any(scales(each, wanted.workload) for each in cluster.all_of(AUTOSCALERS, wanted.namespace)):
+        return []
+    text = f"{asked[0]} needs an autoscaler of {wanted}, and there is none"
+    return [Problem(f"targets.{target.name}.kubernetes", text)]
 
 
 def right_problems(
@@ -174,8 +186,7 @@ def _dry_scale(cluster: Kubernetes, fault: PodScale, found: Found) -> Iterator[s
     if one["before"] == fault.replicas:
         yield f"{kind} {name} has {fault.replicas} replicas already"
     for scaler in cluster.all_of(AUTOSCALERS, found.target.namespace):
-        scaled = scaler["spec"]["scaleTargetRef"]
-        if (scaled["kind"].lower(), scaled["name"]) == (kind, name):
+        if scales(scaler, (kind, name)):
             by = scaler["metadata"]["name"]
             yield f"{kind} {name} is scaled by the autoscaler {by}, which would undo it"
             return

@@ -55,6 +55,12 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def scales(scaler: Mapping[str, Any], workload: tuple[str, str]) -> bool:
+    """Whether an autoscaler is that of a (kind, name)."""
+    scaled = scaler["spec"]["scaleTargetRef"]
+    return (scaled["kind"].lower(), scaled["name"]) == workload
+
+
 def serving(slices: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """uid -> node of each pod that is a ready endpoint of a service."""
     return {

@@ -19,7 +19,7 @@ from chaos_locust.faults.kubernetes import (
 from chaos_locust.faults.kubernetes_config import ConfigChange
 from chaos_locust.plan.cluster import KubernetesTarget
 from chaos_locust.plan.model import Plan
-from chaos_locust.plan.probes import probes_of
+from chaos_locust.plan.probes import OF_AUTOSCALERS, probes_of
 
 Right = tuple[str, str, str]
 """(verb, API group, resource)"""
@@ -58,9 +58,11 @@ def _to_configure(fault: ConfigChange, workload: str) -> list[Right]:
     return needed
 
 
-def rights_to_read(target: KubernetesTarget) -> list[Right]:
-    """What watching a target's pods and workload needs."""
+def rights_to_read(target: KubernetesTarget, probes: Iterable[str]) -> list[Right]:
+    """What watching a target's pods and workload needs, and its autoscaler where a probe asks that."""
     kinds = [("", "pods"), *([("apps", f"{target.workload[0]}s")] if target.workload else [])]
+    if any(name in OF_AUTOSCALERS for name in probes):
+        kinds.append(("autoscaling", "horizontalpodautoscalers"))
     return [(verb, group, resource) for group, resource in kinds for verb in ("get", "list", "watch")]
 
 
@@ -77,9 +79,9 @@ def rights_of_plan(plan: Plan, where: KubernetesTarget) -> list[Right]:
     for fault in plan.faults:
         if isinstance(fault, KubernetesFault) and (target := is_there(fault.target)):
             needed.update(rights_of(fault, target))
-    for name in probes_of(plan):
+    for name, probes in probes_of(plan).items():
         if target := is_there(name):
-            needed.update(rights_to_read(target))
+            needed.update(rights_to_read(target, probes))
     if where.namespace is not None:
         needed.update(mesh_rights_of_plan(plan, where.namespace))
     return sorted(needed)

@@ -125,6 +125,7 @@ def test_a_limit_in_force() -> None:
         ([True] * 3, [True] * 5, False),
         ([True] * 3, [False, False, True], False),
         ([True] * 3, [False, False], None),
+        ([True] * 3, [True, True, False, False], None),
         ([True] * 2, [False] * 3, None),
         ([False] * 9, [False] * 9, None),
         ([True] * 5 + [False] * 3, [False] * 9, None),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chaos_locust.cli.app import run
 from chaos_locust.errors import InvalidPlan
 from chaos_locust.events import Recording, RunStarted
 from chaos_locust.experiment_result import (
@@ -63,6 +64,57 @@ def test_an_experiment_is_a_plan_of_ours(
     assert made.plan.name == f"{name.replace('-', ' ')}: staging"
     assert [objective.text for objective in made.plan.objectives] == CLUSTER["objectives"]
     assert not check_plan(made.plan).problems
+
+
+IN_A_CLUSTER = {
+    "kubernetes": {"namespaces": ["shop"]},
+    "targets": {"web": {"kubernetes": {"namespace": "shop", "deployment": "web"}}},
+}
+
+
+def test_a_pod_kill_is_of_pods_a_process_or_a_container() -> None:
+    of_pods = ChaosExperiment.pod_kill(CLUSTER | IN_A_CLUSTER, "web", 2)
+    of_a_process = ChaosExperiment.pod_kill(CLUSTER, "web")
+    of_a_container = ChaosExperiment.pod_kill(CLUSTER | {"targets": {"web": {"container": "web"}}}, "web")
+    for made, kind in ((of_pods, "pod_kill"), (of_a_process, "kill"), (of_a_container, "container_kill")):
+        (fault,) = made.plan.faults
+        assert (fault.kind, fault.target, fault.name, fault.duration_s) == (kind, "web", "pod-kill", None)
+        assert not check_plan(made.plan).problems
+    assert of_pods.plan.faults[0].to_json()["count"] == "2"
+    with pytest.raises(InvalidPlan, match=r"targets\.web: is one instance; 2 cannot be killed"):
+        ChaosExperiment.pod_kill(CLUSTER, "web", 2)
+    with pytest.raises(InvalidPlan, match="'wbe' is no target"):
+        ChaosExperiment.pod_kill(CLUSTER | IN_A_CLUSTER, "wbe")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pod-kil", "--service", "web"], "'pod-kil' is no experiment; did you mean pod-kill?"),
+        (["pod-kill"], "--service: is missing; "),
+        (
+            ["pod-kill", "--service", "web", "--count", "2"],
+            "targets.web: is one instance; 2 cannot be killed",
+        ),
+        (["pod-kill", "--service", "web", "--service", "db"], "--service: pod-kill takes one; 2 are given"),
+        (["clock-skew", "--service", "web", "--count", "2"], "--count: has no effect on clock-skew"),
+        (["clock-skew", "--service", "wbe"], "'wbe' is no target"),
+    ],
+)
+def test_the_command_tells_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    file = tmp_path / "staging.json"
+    file.write_text(Plan(**CLUSTER).model_dump_json(exclude_none=True))
+    assert run(["experiment", *arguments, "--cluster", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) == 1
+
+
+def test_the_command_tells_of_a_cluster_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["experiment", "pod-kill", "--service", "web", "--cluster", "no-such-cluster"]) == 2
+    assert "no-such-cluster" in capsys.readouterr().err
 
 
 def test_an_environment_is_a_file_a_mapping_or_a_plan(tmp_path: Path) -> None:
