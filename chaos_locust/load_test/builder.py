@@ -133,7 +133,7 @@ class LoadTest:
         objectives = [*self.faults.get("objectives", ()), *self.objectives]
         load = self.profile.load()
         warm_up_s = min(LONGEST_WARM_UP_S, WARM_UP_SHARE * parse_load(load).duration_s)
-        document = {"name": f"{self.profile.kind} of {host}", "host": host, "load": load}
+        document: dict[str, Any] = {"name": f"{self.profile.kind} of {host}", "host": host, "load": load}
         document |= {"warm_up": format_duration(warm_up_s), **self.faults}
         document |= {"requests": list(requests), "objectives": objectives}
         plan = parse_plan(document, os.environ if environ is None else environ)

@@ -35,8 +35,8 @@ Json = dict[str, Any]
 
 class Watching:
     """on_change: called, from threads of its own, when anything may have changed. A watch for each part: the
-    pods, the workload where it is one, and its autoscaler where one of the probes asks it. When the server has
-    been away they are begun anew, and what the old ones bring late is left aside."""
+    pods, the workload where it is one, and its autoscaler where one of the probes asks it. When the server
+    has been away they are begun anew, and what the old ones bring late is left aside."""
 
     def __init__(
         self,

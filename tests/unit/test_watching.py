@@ -34,7 +34,7 @@ class Server:
         self.knock(0)
         return {"items": self.pods, "metadata": {"resourceVersion": "1"}}
 
-    def stream(self, path: str, query: Any) -> Iterator[Any]:
+    def stream(self, path: str, query: Any, silent_s: float) -> Iterator[Any]:
         events: queue.Queue[Any] = queue.Queue()
         self.streams.append(events)
         while (event := events.get()) is not None:
@@ -45,7 +45,7 @@ class World:
     def __init__(self, server: Any) -> None:
         target = KubernetesTarget(namespace="shop", selector="app=web")
         self._changed = threading.Condition()
-        self.watched = Watching(server, target, self._tell)
+        self.watched = Watching(server, target, (), self._tell)
         self.watched.start()
 
     def _tell(self) -> None:
