@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chaos_locust.demo.servers import valkey_command
 
-PROGRAMS = ("sh", "cat", "env", "id", "ln", "ls", "mkdir", "rm", "sleep", "touch")
+PROGRAMS = ("sh", "cat", "chown", "env", "id", "ln", "ls", "mkdir", "rm", "sleep", "touch")
 LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libnss_files.so.2", "libnss_dns.so.2")
 LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "site-packages", "__pycache__")
 PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
