@@ -97,14 +97,14 @@ def _problem(part: str, listen: str, state: Path, environ: Mapping[str, str]) ->
 
 
 def _problem_of_url(name: str, url: str) -> str:
-    wanted = " or ".join(f"{scheme}://" for scheme in SCHEMES[name])
+    wanted = f"{SCHEMES[name][0]}://"
     try:
         parts = urlsplit(url)
         known = parts.scheme in SCHEMES[name] and parts.hostname and parts.port != 0
     except ValueError:
         known = False
     if not url or not known:
-        return f"{'is not set; it' if not url else 'it'} has to be a URL with {wanted}HOST"
+        return f"{'is not set; it' if not url else 'it'} has to be a URL as {wanted}HOST"
     if name == DATABASE and (parts.username != SERVICE or parts.path != f"/{SERVICE}"):
         return f"its user and its database have to be {SERVICE}, as in {wanted}{SERVICE}:...@HOST/{SERVICE}"
     return ""

@@ -15,7 +15,21 @@ from pathlib import Path
 from chaos_locust.demo.servers import valkey_command
 
 PROGRAMS = ("sh", "cat", "chown", "env", "id", "ln", "ls", "mkdir", "rm", "sleep", "touch")
-LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libnss_files.so.2", "libnss_dns.so.2")
+# What wheels may expect of every Linux.
+LIBRARIES = (
+    "c",
+    "m",
+    "dl",
+    "rt",
+    "pthread",
+    "util",
+    "resolv",
+    "nss_files",
+    "nss_dns",
+    "stdc++",
+    "gcc_s",
+    "z",
+)
 LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "site-packages", "__pycache__")
 PATH = "PATH=/usr/local/bin:/usr/bin:/bin"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -102,8 +116,8 @@ def small() -> Root:
         root.add_program(Path(found), f"usr/bin/{name}")
     cached = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     for name in LIBRARIES:
-        if match := re.search(rf"^\s+{re.escape(name)} .*=> (\S+)", cached, re.M):
-            root.add(Path(match[1]).resolve(), match[1].lstrip("/"))
+        for found in re.findall(rf"^\s+lib{re.escape(name)}\.so\.\d+ .*x86-64.*=> (\S+)", cached, re.M):
+            root.add(Path(found).resolve(), found.lstrip("/"))
     root.write("etc/passwd", "root:x:0:0::/:/bin/sh\npostgres:x:70:70::/:/bin/sh\n")
     root.write("etc/group", "root:x:0:\n")
     root.write("etc/nsswitch.conf", "hosts: files dns\n")

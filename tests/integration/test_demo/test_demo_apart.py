@@ -197,7 +197,12 @@ MISTAKES = {
     "no port": ("payments", {}, "0.0.0.0", "--listen: '0.0.0.0' is not HOST:PORT"),
     "port": ("payments", {}, "0.0.0.0:70000", "--listen: '0.0.0.0:70000' is not HOST:PORT"),
     "not set": ("consumer", {"SHOP_DATABASE_URL": ""}, "", "SHOP_DATABASE_URL: is not set; it has to be a"),
-    "scheme": ("web", {"SHOP_CACHE_URL": "http://hidden"}, "", "SHOP_CACHE_URL: it has to be a URL with red"),
+    "scheme": (
+        "web",
+        {"SHOP_CACHE_URL": "http://hidden"},
+        "",
+        "SHOP_CACHE_URL: it has to be a URL as redis://HOST",
+    ),
     "port of URL": ("web", {"SHOP_PAYMENTS_URL": "http://a:b"}, "", "SHOP_PAYMENTS_URL: it has to be a URL"),
     "user": (
         "prepare",
