@@ -59,7 +59,7 @@ def test_the_plan_is_about_what_is_there() -> None:
     assert target.workload == ("deployment", "web")
     assert OBJECTS["Deployment web"]["spec"]["replicas"] == 3
     (port,) = OBJECTS[f"Service {target.service}"]["spec"]["ports"]
-    assert plan().host == f"http://{target.service}:{port['port']}"
+    assert plan().host == f"http://{target.service}.shop:{port['port']}"
 
 
 def test_a_disruption_budget_leaves_room_for_one() -> None:

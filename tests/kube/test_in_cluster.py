@@ -142,7 +142,7 @@ def addresses(space: Space) -> list[Json]:
     for name in NAMES:
         with contextlib.suppress(ApiException):
             service = space.ask("GET", f"/api/v1/{{ns}}/services/{name}")
-            found.append({"ip": service["spec"]["clusterIP"], "hostnames": [name]})
+            found.append({"ip": service["spec"]["clusterIP"], "hostnames": [name, f"{name}.{space.name}"]})
     return found
 
 
