@@ -176,10 +176,11 @@ def application(keys: Keys, accounts: Accounts, settings: Settings) -> Starlette
     )
 
 
-def main(settings: Settings) -> None:
+def service(settings: Settings) -> Starlette:
     keys, accounts = Keys(settings.state / "identity-keys.json"), Accounts(settings, time.time)
-    run(application(keys, accounts, settings), settings.ports.identity)
+    return application(keys, accounts, settings)
 
 
 if __name__ == "__main__":
-    main(Settings.read(Path(sys.argv[1])))
+    told = Settings.read(Path(sys.argv[1]))
+    run(service(told), told.ports.identity)

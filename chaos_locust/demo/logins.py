@@ -12,7 +12,8 @@ import json
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import TypedDict
+from urllib.parse import quote, unquote, urlsplit
 
 from chaos_locust.demo.accounts import write_private
 from chaos_locust.demo.settings import HOST, Settings
@@ -55,6 +56,36 @@ class Logins:
             f"user {SERVICE} on #{_digest(self.user)} {_CACHE_RIGHTS}\n",
         ]
         write_private(cache_users(state), "".join(users))
+
+
+class Way(TypedDict):
+    """Where the shop finds its database or its cache, and who it is there."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+def way_to_database(settings: Settings) -> Way:
+    if settings.apart is not None:
+        return way_of(settings.apart.database, 5432)
+    password = Logins.read(settings.state).role
+    return Way(host=HOST, port=settings.ports.postgres_proxy, user=SERVICE, password=password)
+
+
+def way_to_cache(settings: Settings) -> Way:
+    if settings.apart is not None:
+        return way_of(settings.apart.cache, 6379)
+    password = Logins.read(settings.state).user
+    return Way(host=HOST, port=settings.ports.cache_proxy, user=SERVICE, password=password)
+
+
+def way_of(url: str, port: int) -> Way:
+    """port: where the URL names none."""
+    parts = urlsplit(url)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Way(host=parts.hostname or "", port=parts.port or port, user=user, password=password)
 
 
 def password_file(state: Path) -> Path:

@@ -82,9 +82,10 @@ def application(ledger: Ledger) -> Starlette:
     )
 
 
-def main(settings: Settings) -> None:
-    run(application(Ledger(settings.state / "payments-ledger.jsonl")), settings.ports.payments)
+def service(settings: Settings) -> Starlette:
+    return application(Ledger(settings.state / "payments-ledger.jsonl"))
 
 
 if __name__ == "__main__":
-    main(Settings.read(Path(sys.argv[1])))
+    told = Settings.read(Path(sys.argv[1]))
+    run(service(told), told.ports.payments)

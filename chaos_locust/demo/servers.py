@@ -148,16 +148,8 @@ class Postgres:
         unseen = ["-c", "log_min_error_statement=panic"]  # a statement that fails is not shown
         self._run([*single, *unseen, "template1"], _separated(roles + "CREATE DATABASE shop;\n"))
         # RESET would not do: without a server, nobody has authenticated himself.
-        become = "SET SESSION AUTHORIZATION {};\n".format
-        steps = [
-            "GRANT CREATE ON SCHEMA public TO shop, audit_keeper;\n",
-            become("shop") + SCHEMA,
-            become("audit_keeper") + AUDIT_SCHEMA + AUDIT_GRANTS,
-            become(SUPERUSER) + (DELETABLE if deletable_log else ""),
-            "REVOKE CREATE ON SCHEMA public FROM shop, audit_keeper;\n",
-            "ANALYZE;\n",
-        ]
-        self._run([*single, "shop"], _separated("".join(steps)))
+        back = f"SET SESSION AUTHORIZATION {SUPERUSER};\n" + (DELETABLE if deletable_log else "")
+        self._run([*single, "shop"], _separated(in_the_database(back)))
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(POSTGRES_SETTINGS)
 
@@ -186,6 +178,21 @@ class Postgres:
         )  # fmt: skip
         if "ERROR:" in done.stderr:  # of a statement; the server without clients goes on
             raise subprocess.CalledProcessError(1, done.args, done.stdout, done.stderr)
+
+
+def in_the_database(back: str) -> str:
+    """What makes the tables and their content, once the roles are there. back: to the superuser."""
+    become = "SET SESSION AUTHORIZATION {};\n".format
+    return "".join(
+        [
+            "GRANT CREATE ON SCHEMA public TO shop, audit_keeper;\n",
+            become("shop") + SCHEMA,
+            become("audit_keeper") + AUDIT_SCHEMA + AUDIT_GRANTS,
+            back,
+            "REVOKE CREATE ON SCHEMA public FROM shop, audit_keeper;\n",
+            "ANALYZE;\n",
+        ]
+    )
 
 
 def _separated(statements: str) -> str:

@@ -20,7 +20,6 @@ GRACE_S = 3  # for requests under way at the end; connections that idle are clos
 TLS_GRACE_S = 1  # before them
 
 _OPTIONS: dict[str, Any] = {
-    "host": HOST,
     "loop": "uvloop",
     "http": "httptools",
     "ws": "none",
@@ -31,9 +30,9 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def run(application: ASGIApp, port: int) -> None:
+def run(application: ASGIApp, port: int, host: str = HOST) -> None:
     """Serve until SIGTERM."""
-    uvicorn.run(application, port=port, timeout_graceful_shutdown=GRACE_S, **_OPTIONS)
+    uvicorn.run(application, host=host, port=port, timeout_graceful_shutdown=GRACE_S, **_OPTIONS)
 
 
 def run_with_tls(
@@ -41,11 +40,16 @@ def run_with_tls(
 ) -> None:
     """Serve the same application over HTTP and HTTPS until SIGTERM. weak: TLS 1.0 and old ciphers too."""
     beside = uvicorn.Config(
-        application, port=tls_port, lifespan="off", timeout_graceful_shutdown=TLS_GRACE_S, **_OPTIONS
+        application,
+        host=HOST,
+        port=tls_port,
+        lifespan="off",
+        timeout_graceful_shutdown=TLS_GRACE_S,
+        **_OPTIONS,
     )
     beside.load()
     beside.ssl = _context(certificates, weak)
-    config = uvicorn.Config(application, port=port, timeout_graceful_shutdown=GRACE_S, **_OPTIONS)
+    config = uvicorn.Config(application, host=HOST, port=port, timeout_graceful_shutdown=GRACE_S, **_OPTIONS)
     server = _WithAnother(config, _Silent(beside))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve())

@@ -119,12 +119,24 @@ def free_ports(random: Random) -> Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """Where a process finds the others, if no supervisor runs them beside it. URLs; those of the database and
+    the cache have the shop's user and password in them. Empty: this process has no need of it."""
+
+    database: str = ""
+    cache: str = ""
+    payments: str = ""
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """One shop."""
+    """One shop. `apart`: as one of several processes, on machines of their own."""
 
     state: Path
     ports: Ports
     defect: str | None
+    apart: Apart | None = None
 
     def write(self) -> None:
         data = {"ports": asdict(self.ports), "defect": self.defect}
@@ -142,6 +154,9 @@ class Settings:
 
     def url(self, name: str) -> str:
         """The HTTP address of one part, e.g. `payments_proxy`; of `shop_tls` that over TLS."""
+        if self.apart is not None:
+            elsewhere: str = getattr(self.apart, name.removesuffix("_proxy"))
+            return elsewhere
         scheme = "https" if name == "shop_tls" else "http"
         return f"{scheme}://{HOST}:{self.ports.of(name)}"
 

@@ -2,7 +2,8 @@
 
 A page is one session in a fresh folder. Blocks that begin with `# file: NAME` become files of it, other YAML
 is a part of a plan that has to load, Python and bash are run in order. `<!-- exits N -->` before a bash block
-says with which code it ends.
+says with which code it ends. Blocks of `console` need a cluster or a registry: tests/docker/test_page.py
+looks that what they name is there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .services import database, demo_shop, listening, service
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_RUN = ("running-in-kubernetes.md",)
 README_PORTS = (5432, 8080, 15432, 8474)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -62,6 +64,8 @@ def run_page(page: Path, folder: Path, env: Mapping[str, str]) -> None:
             place = f"{page.name}:{block.line}"
             if block.file is not None:
                 (folder / block.file).write_text(block.text)
+            elif block.language == "console":
+                assert page.name in NOT_RUN, f"{place}: nothing looks at a block of console"
             elif block.language == "yaml":
                 _load_fragment(block.text, place)
             else:

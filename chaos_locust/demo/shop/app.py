@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -58,6 +59,7 @@ from chaos_locust.demo.shop.payments import Payments
 from chaos_locust.demo.shop.people import People
 from chaos_locust.demo.shop.reviews import Reviews
 from chaos_locust.demo.shop.revoked import Revoked
+from chaos_locust.demo.shop.shipping import ship
 from chaos_locust.demo.shop.tokens import Tokens, User
 
 READY_S = 1.0
@@ -69,7 +71,9 @@ class Shop:
     """All the parts of one shop."""
 
     def __init__(self, settings: Settings) -> None:
-        self.log = AccessLog(settings.state / "access.log")
+        self._apart = settings.apart is not None
+        # In a container it is the log; elsewhere that is for what goes wrong.
+        self.log = AccessLog(sys.stdout if self._apart else (settings.state / "access.log").open("a"))
         self.database = Database(settings)
         self.cache = Cache(settings, time.monotonic)
         self.audit = AuditLog(self.database, settings)
@@ -85,19 +89,22 @@ class Shop:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """From start to shutdown; nothing need answer yet at the start."""
-        for_ever = (self.log.keep_flushing, self.database.keep_warm, self.orders.ship)
-        besides = (self.audit.keep_moving, self.revoked.read_at_start)
-        tasks = [asyncio.create_task(work()) for work in (*for_ever, *besides)]
+        for_ever = [self.log.keep_flushing(), self.database.keep_warm(), self.audit.keep_moving()]
+        # Where the processes run apart, others ship, and tell whether a token was given back.
+        alone = [] if self._apart else [ship(self.database, self.orders.placed), self.revoked.read_at_start()]
+        tasks = [asyncio.create_task(work) for work in (*for_ever, *alone)]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._apart:
+                await self.audit.move_the_last()
             self.database.close()
             await asyncio.gather(self.cache.close(), self.payments.close(), self.tokens.close())
             self.audit.close()
-            self.log.close()
+            self.log.flush()
 
     async def parts(self) -> dict[str, dict[str, Any]]:
         """Whether each dependency answers."""

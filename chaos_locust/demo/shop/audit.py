@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 import uuid
 from collections import deque
@@ -110,6 +111,13 @@ class AuditLog:
                 for _ in batch:
                     self._waiting.popleft()
             os.ftruncate(self._file, 0)
+
+    async def move_the_last(self) -> None:
+        """At the end of a process whose file ends with it."""
+        try:
+            await self.move()
+        except Unavailable:
+            print("audit records are lost: the database does not take them", file=sys.stderr)
 
     async def _move_or_drop(self) -> None:
         """The lapse `audit-gap-under-load`: one after the other, and what takes long is lost."""

@@ -2,7 +2,8 @@
 
 What is cached is found under a name that holds a generation. A change of a product takes the next
 generation, and what was cached before is never asked for again: no deletion can be lost, nor overtaken by
-a slow reader that still holds the old row. That suffices because this one process makes all the changes.
+a slow reader that still holds the old row. That suffices where one process makes all the changes. Where there
+are several, the others know of a change TTL_S later at the latest; orders go by what the database says.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
 from chaos_locust.demo.breaker import Breaker
-from chaos_locust.demo.logins import SERVICE, Logins
-from chaos_locust.demo.settings import HOST, Settings
+from chaos_locust.demo.logins import way_to_cache
+from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.audit import AuditLog
 from chaos_locust.demo.shop.database import Database
 from chaos_locust.demo.shop.errors import ShopError
@@ -77,11 +78,12 @@ class Cache:
         self._stored: set[str] = set()  # for the defect `cache-as-store`
         stale = settings.has("stale-cache") or settings.has("leftovers-after-erasure")
         self._ttl_s = STALE_TTL_S if stale else STORE_TTL_S if self._is_store else TTL_S
+        way = way_to_cache(settings)
         self._client = Redis(
-            host=HOST,
-            port=settings.ports.cache_proxy,
-            username=SERVICE,
-            password=Logins.read(settings.state).user,
+            host=way["host"],
+            port=way["port"],
+            username=way["user"] or None,
+            password=way["password"] or None,
             protocol=2,
             socket_timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,

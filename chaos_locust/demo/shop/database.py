@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg  # type: ignore[import-untyped]
 
-from chaos_locust.demo.logins import SERVICE, Logins
-from chaos_locust.demo.settings import HOST, Settings
+from chaos_locust.demo.logins import way_to_database
+from chaos_locust.demo.settings import Settings
 from chaos_locust.demo.shop.errors import Unavailable
 
 POOL_SIZE = 10
@@ -30,8 +30,7 @@ class Database:
     """A limited number of slots, each for the use of one connection at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._port = settings.ports.postgres_proxy
-        self._password = Logins.read(settings.state).role
+        self._way = way_to_database(settings)
         self._leaky = settings.has("leaky-pool")
         self._bounded = not settings.has("no-timeout")
         self._pooled = not settings.has("no-pool")
@@ -92,10 +91,7 @@ class Database:
     async def _connect(self) -> asyncpg.Connection:
         without = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
         return await asyncpg.connect(
-            host=HOST,
-            port=self._port,
-            user=SERVICE,
-            password=self._password,
+            **self._way,
             database="shop",
             ssl=False,  # saves the round trip that asks for it
             timeout=CALL_S if self._bounded else 3600,

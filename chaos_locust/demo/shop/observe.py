@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from pathlib import Path
+from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,8 +19,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 class AccessLog:
     """JSON lines, written together a few times a second."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
         self._lines: list[str] = []
 
     def add(self, scope: Scope, started: float, status: int | None, secrets: dict[str, str]) -> None:
@@ -49,10 +49,6 @@ class AccessLog:
         while True:
             await asyncio.sleep(FLUSH_S)
             self.flush()
-
-    def close(self) -> None:
-        self.flush()
-        self._file.close()
 
 
 class Observed:

@@ -1,4 +1,4 @@
-"""Placing orders, reading them, and shipping them out of the outbox."""
+"""Placing orders, and reading them. What ships them is shipping.py."""
 
 from __future__ import annotations
 
@@ -47,11 +47,6 @@ FROM orders o LEFT JOIN shipments s ON s.order_id = o.id
 WHERE {condition}"""
 _READ_BY_ID = _READ.format(condition="o.id = $1")
 _READ_BY_KEY = _READ.format(condition="o.user_name = $1 AND o.idempotency_key = $2")
-_SHIP = """
-WITH due AS (SELECT id, order_id FROM outbox ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 100),
-shipped AS (INSERT INTO shipments (order_id) SELECT order_id FROM due),
-gone AS (DELETE FROM outbox USING due WHERE outbox.id = due.id)
-SELECT count(*) FROM due"""
 
 Connections = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
@@ -119,7 +114,7 @@ class Orders:
         )
         self._prices: dict[int, int] = {}  # by product, the last ones seen; for the defect `lost-order`
         self._writes: set[asyncio.Task[bool]] = set()
-        self._placed = asyncio.Event()
+        self.placed = asyncio.Event()
 
     async def place(self, wish: Wish) -> tuple[dict[str, Any], bool]:
         """The order, and whether it is new. Raises ShopError 402, 404, 409, 422, Unavailable."""
@@ -178,7 +173,7 @@ class Orders:
                     raise ShopError(409, "out_of_stock", "not enough left") from None
         finally:  # a failure may come after the commit
             self._catalogue.changed(wish.product_id, price=False)
-        self._placed.set()
+        self.placed.set()
         if self._audit.drops and placed is not None:
             self._audit.note(wish.user, "order", f"/orders/{placed}", "ok", wish.source)
         return placed is not None
@@ -220,20 +215,3 @@ class Orders:
         if row["user_name"] != user and not self._shows_all:
             raise NotYours(order_id)
         return as_json(row)
-
-    async def ship(self) -> None:
-        """For ever: move orders from the outbox to the shipments, in one statement: both or neither."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    shipped = await connection.fetchval(_SHIP)
-            except Unavailable:
-                shipped = 0  # they stay in the outbox
-            await asyncio.sleep(0.1)  # lets more of them come together
-            if not shipped:
-                try:
-                    async with asyncio.timeout(1):
-                        await self._placed.wait()
-                except TimeoutError:
-                    pass
-            self._placed.clear()

@@ -1,7 +1,8 @@
 """Tokens that were given back before they expired.
 
-This one process takes them all back, so it knows them all once it has read those of its predecessors. Until
-then it cannot tell what a token is worth, and says so.
+Where one process takes them all back, it knows them all once it has read those of its predecessors. Where
+there are several, the database is asked each time. Without it nobody can tell what a token is worth, and that
+is said.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from chaos_locust.demo.shop.errors import Unavailable
 AGAIN_S = 0.5
 
 _READ = "SELECT jti, expires_at FROM revoked_tokens WHERE expires_at > now()"
+_ASK = "SELECT EXISTS (SELECT FROM revoked_tokens WHERE jti = ANY($1) AND expires_at > now())"
 _ADD = """
 WITH gone AS (DELETE FROM revoked_tokens WHERE expires_at < now())
 INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"""
@@ -34,14 +36,18 @@ class Revoked:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._ignored = settings.has("no-logout")
+        self._alone = settings.apart is None
         self._known: dict[str, float] = {}
         self._read = False
 
-    async def holds(self, jti: str) -> bool:
-        """Raises Unavailable if that cannot be told."""
+    async def hold(self, *names: str) -> bool:
+        """Any of them. Raises Unavailable if that cannot be told."""
+        if not self._alone:
+            async with self._database.connection() as connection:
+                return bool(await connection.fetchval(_ASK, names))
         if not self._read:
             await self._read_all()
-        return jti in self._known
+        return any(name in self._known for name in names)
 
     async def add(self, jti: str, expires_at: float) -> None:
         """Refused from now on, also after a restart. Raises Unavailable if that cannot be promised."""

@@ -121,7 +121,7 @@ class Tokens:
             user = User(claims["sub"], claims["role"], str(claims["jti"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError) as error:
             raise ShopError(401, "invalid_token", "the token is not valid") from error
-        if await self._revoked.holds(user.jti) or await self._revoked.holds(all_of(user.name)):
+        if await self._revoked.hold(user.jti, all_of(user.name)):
             raise ShopError(401, "invalid_token", "the token is not valid")
         return user
 
