@@ -31,7 +31,7 @@ def test_pods_are_killed(api: Any, tmp_path: Path, replicas: int, count: Any, co
         (fault,) = done.verdict["faults"]
         assert fault["recovery"], "when users were served again is known"
         assert fault["ready_again_s"] is not None, "and when as many pods were ready again"
-        for told in ("recovered in", "as many pods ready as before", "Pods of web", "no success for"):
+        for told in ("recovered in", "as many pods ready as before", "Pods of web", "outage"):
             assert told in done.report, told
         until(lambda: space.is_whole(replicas=replicas), "all pods are ready again")
         assert space.marked() == []
