@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from tests.servers.redis import server
 
 COMMAND = (sys.executable, "-m", "chaos_locust.demo", "run")
 OTHER_LOOPBACK = "127.0.0.2"  # which only who listens at all addresses answers
+WORD = "a/secret"
 SHOP_ONLY_BY_PASSWORD = "host all shop all scram-sha-256\nhost all all all trust\n"
 
 
@@ -33,7 +35,7 @@ class Apart:
         self.ports = {name: free_port() for name in ("web", "other", "payments", "identity", "consumer")}
         self.environ = {
             **os.environ,
-            "SHOP_DATABASE_URL": f"postgresql://shop:a%2Fsecret@127.0.0.1:{database.port}/shop",
+            "SHOP_DATABASE_URL": f"postgresql://shop:{quote(WORD, safe='')}@127.0.0.1:{database.port}/shop",
             "SHOP_ADMIN_DATABASE_URL": database.admin,
             "SHOP_CACHE_URL": cache,
             "SHOP_PAYMENTS_URL": self.url("payments"),

@@ -448,9 +448,7 @@ def test_what_the_pod_that_looks_on_has_written_is_read_once(world: World) -> No
 
 
 @pytest.mark.parametrize("kind", [kind for kind, cls in KINDS.items() if cls.family == "kubernetes"])
-def test_preflight_changes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_preflight_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     was = json.loads(json.dumps(sorted(world.api.objects.items())))
     target = {"node": "node-1"} if kind.startswith("node") else None
     world.container(monkeypatch)

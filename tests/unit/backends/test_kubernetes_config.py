@@ -65,9 +65,7 @@ def test_they_are_as_they_were(world: World, secret: bool) -> None:
 
 
 @pytest.mark.parametrize("secret", [False, True])
-def test_they_are_found_without_a_lease(
-    world: World, secret: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_found_without_a_lease(world: World, secret: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     was = dict(data(world, secret))
     inject(world, secret)
     monkeypatch.setenv("KUBECONFIG", world.config)
