@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chaos_locust.experiments import ChaosExperiment
     from chaos_locust.injection import chaos_inject, inject
+    from chaos_locust.locust_plugin.lean.user import LeanHttpUser
     from chaos_locust.locust_plugin.operations import operation
     from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
@@ -26,6 +27,7 @@ _HOMES = {
     "ChaosExperiment": "chaos_locust.experiments",
     "chaos_inject": "chaos_locust.injection",
     "inject": "chaos_locust.injection",
+    "LeanHttpUser": "chaos_locust.locust_plugin.lean.user",
     "must_refuse": "chaos_locust.locust_plugin.refusals",
     "operation": "chaos_locust.locust_plugin.operations",
     "register": "chaos_locust.locust_plugin.register",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "ChaosExperiment",
+    "LeanHttpUser",
     "Plan",
     "RampShape",
     "SoakShape",
