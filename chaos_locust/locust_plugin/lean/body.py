@@ -44,7 +44,7 @@ class StreamedBody(Body):
     def __init__(self, source: Source, codings: list[str], max_body_bytes: int) -> None:
         super().__init__(b"")
         self._source = source
-        self._pieces = self._decoded(Decoding(codings))
+        self._pieces = _decoded(source, Decoding(codings))
         self._pending = bytearray()
         self._max_body_bytes = max_body_bytes
         self._whole: bytes | None = None
@@ -75,10 +75,11 @@ class StreamedBody(Body):
         del pending[: len(taken)]
         return taken
 
-    def _decoded(self, decoding: Decoding) -> Iterator[bytes]:
-        try:
-            while data := self._source.read():
-                yield from decoding.pieces(data)
-            decoding.end()
-        finally:
-            self._source.close()
+
+def _decoded(source: Source, decoding: Decoding) -> Iterator[bytes]:
+    try:
+        while data := source.read():
+            yield from decoding.pieces(data)
+        decoding.end()
+    finally:
+        source.close()

@@ -61,8 +61,8 @@ class ReplyReader:
         """The server has closed the connection. Raises CutOff unless that is how the body ends."""
         if not self.status:
             raise CutOff("closed within the head" if self.received else "closed before the reply")
-        lower = self.head.lower()
-        if b"\r\ncontent-length:" in lower or b"\r\ntransfer-encoding:" in lower:
+        said = {name.lower(): value.lower() for name, value in header_lines(self.head)}
+        if "content-length" in said or said.get("transfer-encoding", "").endswith("chunked"):
             raise CutOff("closed within the body")
         self.done = True
 

@@ -146,7 +146,8 @@ def redirected(url: str, location: bytes) -> str:
         text = location.decode()
     except UnicodeDecodeError:
         text = location.decode("latin-1")
-    parts = urlsplit(urljoin(url, requote_uri(text)))
+    place = requote_uri(text)
+    parts = urlsplit(place if urlsplit(place).scheme else urljoin(url, place))
     return urlunsplit(parts._replace(fragment=""))
 
 
