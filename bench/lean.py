@@ -1,7 +1,7 @@
 """`python -m bench.lean`: LeanHttpUser against FastHttpUser, in requests for each second of CPU.
 
-A second of the generator's CPU is what a core of its own would give in a second, whatever else goes on here. The
-clients take turns, each in a process of its own on one core; nginx answers on another one.
+A second of the generator's CPU is what a core of its own would give in a second, whatever else goes on here.
+The clients take turns, each in a process of its own; nginx answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLIENTS = ("fast", "lean")
 KINDS = {"get": "GET of 1 KB", "json": "JSON POST, two checks", "tls": "GET of 1 KB over TLS"}
 REPEATS = 3
 USERS = 20
-WARM_UP_CPU_S = 0.5
+WARM_UP_CPU_S = 0.3
 MEASURED_CPU_S = 1.0
 LOOK_EVERY_S = 0.05
 
@@ -77,7 +77,6 @@ def nginx() -> Iterator[tuple[int, int]]:
         )
         (folder / "nginx.conf").write_text(text)
         server = subprocess.Popen(["nginx", "-p", name, "-c", str(folder / "nginx.conf")])
-        keep_to_core(server.pid, -1)
         try:
             while True:
                 try:
@@ -91,11 +90,6 @@ def nginx() -> Iterator[tuple[int, int]]:
         finally:
             server.terminate()
             server.wait()
-
-
-def keep_to_core(pid: int, index: int) -> None:
-    """The first one for the generator, the last one for the server."""
-    os.sched_setaffinity(pid, {sorted(os.sched_getaffinity(0))[index]})
 
 
 def free_port() -> int:
@@ -112,7 +106,6 @@ def generate(client: str, kind: str, url: str) -> None:
 
     from chaos_locust import LeanHttpUser
 
-    keep_to_core(0, 0)
     base: Any = {"fast": FastHttpUser, "lean": LeanHttpUser}[client]
 
     class Visitor(base):  # type: ignore[misc]

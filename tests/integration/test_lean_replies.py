@@ -1,5 +1,5 @@
 """Replies that break the protocol, end too early or never: a value or a named failure, each within its
-time-out, and never the reply to another request. docs/lean-http-user.md has what FastHttpUser makes of them."""
+time-out, and never the reply to another request. What FastHttpUser does is told in docs/lean-http-user.md."""
 
 from __future__ import annotations
 
