@@ -162,7 +162,7 @@ class Clients:
 
 @contextmanager
 def default_timeouts(user_classes: list[type[User]], timeout_s: float) -> Iterator[None]:
-    """Gives FastHttpUser and LeanHttpUser classes the plan's time-out where the locustfile did not set its own."""
+    """Gives fast and lean users the plan's time-out where the locustfile did not set one of its own."""
     changed: list[tuple[type[User], str]] = []
     for user_class in user_classes:
         for name in ("network_timeout", "connection_timeout"):
