@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chaos_locust.experiments import ChaosExperiment
     from chaos_locust.injection import chaos_inject, inject
     from chaos_locust.load_test.builder import LoadTest
+    from chaos_locust.locust_plugin.lean.user import LeanHttpUser
     from chaos_locust.locust_plugin.operations import operation
     from chaos_locust.locust_plugin.refusals import must_refuse
     from chaos_locust.locust_plugin.register import register
@@ -28,6 +29,7 @@ _HOMES = {
     "LoadTest": "chaos_locust.load_test.builder",
     "chaos_inject": "chaos_locust.injection",
     "inject": "chaos_locust.injection",
+    "LeanHttpUser": "chaos_locust.locust_plugin.lean.user",
     "must_refuse": "chaos_locust.locust_plugin.refusals",
     "operation": "chaos_locust.locust_plugin.operations",
     "register": "chaos_locust.locust_plugin.register",
@@ -43,6 +45,7 @@ _HOMES = {
 
 __all__ = [
     "ChaosExperiment",
+    "LeanHttpUser",
     "LoadTest",
     "Plan",
     "RampShape",

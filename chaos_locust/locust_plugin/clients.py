@@ -18,6 +18,8 @@ from requests import PreparedRequest
 from requests.exceptions import RequestException
 from requests.sessions import merge_setting
 
+from chaos_locust.locust_plugin.lean.session import LeanHttpSession
+from chaos_locust.locust_plugin.lean.user import LeanHttpUser
 from chaos_locust.locust_plugin.operations import request_failed
 from chaos_locust.locust_plugin.recorder import Arrival, Flight, Recorder
 
@@ -45,9 +47,11 @@ class Clients:
         originals: list[tuple[type, Request]] = [
             (HttpSession, HttpSession.request),
             (FastHttpSession, FastHttpSession.request),
+            (LeanHttpSession, LeanHttpSession.request),
         ]
         HttpSession.request = self._wrapped(HttpSession.request, self._http_name, self._timeout_s)  # type: ignore[method-assign]
         FastHttpSession.request = self._wrapped(FastHttpSession.request, _fast_name, None)  # type: ignore[method-assign]
+        LeanHttpSession.request = self._wrapped(LeanHttpSession.request, _fast_name, None)  # type: ignore[method-assign]
         environment.events.request.add_listener(self._on_request)
         try:
             yield
@@ -158,12 +162,12 @@ class Clients:
 
 @contextmanager
 def default_timeouts(user_classes: list[type[User]], timeout_s: float) -> Iterator[None]:
-    """Gives FastHttpUser classes the plan's time-out where the locustfile did not set one of its own."""
+    """Gives fast and lean users the plan's time-out where the locustfile did not set one of its own."""
     changed: list[tuple[type[User], str]] = []
     for user_class in user_classes:
         for name in ("network_timeout", "connection_timeout"):
             owner = next((base for base in user_class.__mro__ if name in vars(base)), None)
-            if owner is FastHttpUser:
+            if owner in (FastHttpUser, LeanHttpUser):
                 setattr(user_class, name, timeout_s)
                 changed.append((user_class, name))
     try:
@@ -173,7 +177,9 @@ def default_timeouts(user_classes: list[type[User]], timeout_s: float) -> Iterat
             delattr(user_class, name)
 
 
-def _fast_name(session: FastHttpSession, url: str, name: str | None, _: dict[str, Any]) -> str:
+def _fast_name(
+    session: FastHttpSession | LeanHttpSession, url: str, name: str | None, _: dict[str, Any]
+) -> str:
     return name or session.request_name or url
 
 

@@ -26,6 +26,13 @@ class Visitor(FastHttpUser):
     def visit(self):
         self.client.get("/visit")
 """,
+    "lean": """
+from chaos_locust import LeanHttpUser
+class Visitor(LeanHttpUser):
+    @task
+    def visit(self):
+        self.client.get("/visit")
+""",
     "patient": """
 class Visitor(FastHttpUser):
     network_timeout = 60
@@ -245,13 +252,15 @@ def run_once(environment: Any, plan: Any) -> None:
     from locust.contrib.fasthttp import FastHttpSession
 
     from chaos_locust.judge.layout import plan_layout
+    from chaos_locust.locust_plugin.lean.session import LeanHttpSession
     from chaos_locust.locust_plugin.master import LoadMaster
 
     def state() -> list[Any]:
         """What a run changes, and has to put back."""
         listeners = len(environment.events.request._handlers)
         classes = [sorted({*vars(user)} - {"host"}) for user in environment.user_classes]  # Locust sets host
-        own = (HttpSession.request, FastHttpSession.request, TaskSet.execute_next_task, TaskSet.wait)
+        clients = (HttpSession.request, FastHttpSession.request, LeanHttpSession.request)
+        own = (*clients, TaskSet.execute_next_task, TaskSet.wait)
         return [*own, vars(HttpUser)["abstract"], classes, listeners, environment.stop_timeout]
 
     before = state()

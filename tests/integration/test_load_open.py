@@ -41,9 +41,10 @@ def balanced(run: LoadRun) -> None:
             assert window.offered == window.dropped + window.lost + window.sent, (key, window)
 
 
-def test_every_arrival_is_sent_when_it_is_due(target: Target) -> None:
+@pytest.mark.parametrize("locustfile", ["fast", "lean"])
+def test_every_arrival_is_sent_when_it_is_due(target: Target, locustfile: str) -> None:
     data = plan(target, [{"step": "base", "rate": "200/s", "for": "8s"}])
-    with LoadRun(data, "fast") as run:
+    with LoadRun(data, locustfile) as run:
         run.result()
         due = schedule(data)
         log = [epoch_s - run.start_epoch_s for epoch_s, _ in target.log()]
@@ -101,8 +102,8 @@ def test_arrivals_without_a_free_user_are_dropped(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("locustfile", "timed_out"),
-    [("fast", True), ("patient", False)],
-    ids=["the plan's time-out", "a longer time-out of the locustfile's own"],
+    [("fast", True), ("lean", True), ("patient", False)],
+    ids=["the plan's time-out", "the lean user's", "a longer time-out of the locustfile's own"],
 )
 def test_what_never_gets_an_answer_is_counted(target: Target, locustfile: str, timed_out: bool) -> None:
     """The load is ended after a second; the 20 requests sent until then get 2 s more."""
