@@ -1,4 +1,4 @@
-"""`LeanHttpUser`: Locust's `FastHttpUser` for several times the load."""
+"""`LeanHttpUser`: Locust's `FastHttpUser` for more than twice the load."""
 
 from __future__ import annotations
 
