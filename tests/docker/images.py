@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
-import docker
 from tests.docker import root
 from tests.servers.docker import Daemon, NoDocker, check_docker
 
