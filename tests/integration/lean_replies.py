@@ -96,7 +96,7 @@ def told(user: Any, method: str, path: str, stream: bool = False) -> str:
 def put(case: Awkward, base: type[Any]) -> tuple[str, str, bool]:
     server = Server(case)
     body: dict[str, Any] = {"host": f"http://127.0.0.1:{server.server.server_port}"}
-    body |= {"network_timeout": TIMEOUT_S, "max_body_bytes": MAX_BODY_BYTES}
+    body |= {"network_timeout": TIMEOUT_S, "max_body_bytes": MAX_BODY_BYTES, "max_redirects": 5}
     user_class: type[User] = type("Puts", (base,), body)
     user: Any = user_class(Environment(user_classes=[user_class]))
     first = told(user, case.method, "/first", case.stream)
