@@ -24,6 +24,9 @@ def outcomes(client: str) -> Outcomes:
     found: Outcomes = json.loads(done.stdout)
     return found
 
+BY_CHANCE = ("408 while idle",)
+"""What FastHttpUser makes of it hangs on whether it comes before the next request."""
+
 
 @pytest.fixture(scope="module")
 def lean() -> Outcomes:
@@ -51,6 +54,8 @@ def table(lean: Outcomes, fast: Outcomes) -> str:
     """Where the two do not agree whether the request failed, or what its body is."""
     lines = ["| the server sends | LeanHttpUser | FastHttpUser |", "|---|---|---|"]
     for case in CASES:
+        if case.name in BY_CHANCE:
+            continue
         ours, theirs = (_shown(each[case.name][0]) for each in (lean, fast))
         if ours != theirs:
             lines.append(f"| {case.name} | {ours} | {theirs} |")
