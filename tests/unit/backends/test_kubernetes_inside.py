@@ -42,7 +42,7 @@ def container(world: World, monkeypatch: pytest.MonkeyPatch) -> Container:
     [
         ("pod_cpu_pressure", {"cores": 2}, "2", ""),
         ("pod_memory_pressure", {"size": "20MiB"}, str(20 * MIB), ""),
-        ("pod_memory_pressure", {"level": "75%"}, str(36 * MIB), ""),
+        ("pod_memory_pressure", {"level": "75%", "size": None}, str(36 * MIB), ""),
         ("pod_disk_full", {"path": "/data", "size": "10MB"}, "10000000", "/data"),
         ("pod_disk_full", {"path": "/data", "size": "1GB", "leave": "1MB"}, "408600000", "/data"),
     ],
