@@ -21,7 +21,7 @@ from tests.servers.kubernetes_rig import Space, until
 
 COMMAND = (sys.executable, "-c", "from chaos_locust.cli import main; main()")
 FAULTS = {
-    "slow": {"kind": "latency", "latency": "30s", "anyway": True},
+    "slow": {"kind": "latency", "latency": "6s", "anyway": True},
     "away": {"kind": "down", "anyway": True},
 }
 
