@@ -14,6 +14,8 @@ from tests.integration.awkward_replies import CASES, Awkward
 
 PAGE = Path(__file__).parents[2] / "docs" / "lean-http-user.md"
 HUNG = "no end"
+BY_CHANCE = ("408 while idle", "a second reply, later")
+"""What FastHttpUser makes of them depends on what it happens to receive at once."""
 Outcomes = dict[str, tuple[str, str, bool]]
 
 
@@ -57,7 +59,7 @@ def table(lean: Outcomes, fast: Outcomes) -> str:
         if case.name in BY_CHANCE:
             continue
         ours, theirs = (_shown(each[case.name][0]) for each in (lean, fast))
-        if ours != theirs:
+        if ours != theirs and case.name not in BY_CHANCE:
             lines.append(f"| {case.name} | {ours} | {theirs} |")
     return "\n".join(lines)
 
