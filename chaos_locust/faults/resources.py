@@ -111,9 +111,7 @@ class MemoryPressure(Pressing):
     summary: ClassVar[str] = "takes memory up to a level, or so much of it"
     effect_text: ClassVar[str] = "the memory is held by our process, and the load used the target"
 
-    level: MemoryLevel | None = Field(
-        default=None, description="How full the memory is then, such as 80%."
-    )
+    level: MemoryLevel | None = Field(default=None, description="How full the memory is then, such as 80%.")
     size_bytes: Bytes | None = Field(default=None, alias="size", description="How much is taken.")
 
     @classmethod

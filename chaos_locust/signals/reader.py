@@ -19,7 +19,6 @@ from typing import Any, TextIO
 from chaos_locust.backends.kubernetes.api import Kubernetes
 from chaos_locust.errors import BackendError
 from chaos_locust.plan.cluster import Cluster, KubernetesTarget
-from chaos_locust.signals.pulse import Pulse
 from chaos_locust.signals.watching import Watching
 
 EVERY_S = 1.0
@@ -37,10 +36,8 @@ class Reader:
         self._probes: Mapping[str, list[str]] = job["probes"]
         self._watching: dict[str, Watching] = {}
         self._failed = ""
-        self._pulse: Pulse | None = None
         try:
             cluster = Kubernetes(Cluster(**job["cluster"]))
-            self._pulse = Pulse(cluster.ping, time.monotonic)
             for name in self._probes:
                 target = KubernetesTarget(**job["targets"][name])
                 self._watching[name] = Watching(cluster, target, self._probes[name], self.tell_changes)
@@ -48,8 +45,6 @@ class Reader:
             self._failed = str(error)
 
     def start(self) -> None:
-        if self._pulse is not None:
-            self._pulse.start()
         for watching in self._watching.values():
             watching.start()
 
@@ -73,8 +68,6 @@ class Reader:
             return
         self._told[probe] = reading
         value, detail = reading
-        if value is not None and self._pulse is not None and (why := self._pulse.problem()):
-            value, detail = None, why
         line = {"epoch_s": self._clock(), "probe": probe, "value": value, "ok": value is not None}
         self._output.write(json.dumps({**line, "detail": detail}) + "\n")
 

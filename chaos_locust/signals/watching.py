@@ -82,7 +82,7 @@ class Watching:
         again = threading.Event()
         while True:
             try:
-                self._cluster.knock(ANSWERS_S)
+                self._cluster.ping(ANSWERS_S)
             except BackendError as error:
                 with self._lock:
                     self._away = str(error)

@@ -159,7 +159,7 @@ def test_a_server_that_says_nothing_is_told(api: WatchedApi, reading: Reading) -
     """Its connections stand, and its watches look as if nothing happened."""
     api.hanging.set()
     api.tell("MODIFIED", "pods", pod("a", ready=False))
-    assert "no answer for" in reading.until("ready_replicas", None)["detail"]
+    assert "timed out" in reading.until("ready_replicas", None)["detail"]
     api.hanging.clear()
     reading.until("ready_replicas", 2)
 

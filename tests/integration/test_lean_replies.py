@@ -26,6 +26,7 @@ def outcomes(client: str) -> Outcomes:
     found: Outcomes = json.loads(done.stdout)
     return found
 
+
 BY_CHANCE = ("408 while idle",)
 """What FastHttpUser makes of it hangs on whether it comes before the next request."""
 

@@ -26,12 +26,12 @@ class Server:
         self.pods, self.away = pods, False
         self.streams: list[queue.Queue[Any]] = []
 
-    def knock(self, limit_s: float) -> None:
+    def ping(self, limit_s: float) -> None:
         if self.away:
             raise BackendError("it does not answer")
 
     def ask(self, method: str, path: str, query: Any = ()) -> Any:
-        self.knock(0)
+        self.ping(0)
         return {"items": self.pods, "metadata": {"resourceVersion": "1"}}
 
     def stream(self, path: str, query: Any, silent_s: float) -> Iterator[Any]:

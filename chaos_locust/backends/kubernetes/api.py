@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -179,11 +178,6 @@ class Kubernetes:
             return executed(self._settings, url, headers, limit_s, until)
         except BackendError as error:
             raise BackendError(f"exec in {namespace}/{pod}: {error}") from None
-
-    def knock(self, limit_s: float) -> None:
-        """Whether it answers at all, be it by a refusal. Raises BackendError where it does not."""
-        with suppress(Refused):
-            self._answer("GET", "/version", (), None, (limit_s, limit_s)).read()
 
     # -- the wire ---------------------------------------------------------------------------------------
 

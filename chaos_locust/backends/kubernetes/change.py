@@ -41,7 +41,6 @@ UNREADY = {
 """A probe with everything that the server would add, so that it is known again."""
 
 
-
 def change(
     mark: str, what: str, kind: str, found: Mapping[str, Any], container: str | None, ours: Any
 ) -> Json:

@@ -38,21 +38,20 @@ SCRIPTS: Mapping[str, str] = {
     + _GO_ON
     + "i=0; n=0; while [ $n -lt $2 ]; do hold & n=$((n+1)); done; wait",
     # tail keeps all of a line without an end, and holds it as long as something might come
-    "memory": _GO_ON + "echo 1000 >/proc/self/oom_score_adj; "
-    '{ head -c "$2" /dev/zero; sleep "$1"; } | tail',
+    "memory": _GO_ON + 'echo 1000 >/proc/self/oom_score_adj; { head -c "$2" /dev/zero; sleep "$1"; } | tail',
     "disk": 'file="$3/.chaos-locust-$$"; exec 3>"$file" && rm -f "$file" || exit 1; '
     + _GO_ON
     + 'head -c "$2" /dev/zero >&3; sleep "$1"',
 }
 
 _END = (
-    "for n in 1 2 3 4 5 6; do left=; " + _OURS + 'left=1; kill -9 ${p#/proc/} 2>/dev/null; done; '
+    "for n in 1 2 3 4 5 6; do left=; " + _OURS + "left=1; kill -9 ${p#/proc/} 2>/dev/null; done; "
     '[ "$left" ] || exit 0; [ $n -lt 3 ] || sleep 1; done; exit 1'
 )
 
 _LOOK = (
-    "read -r up rest </proc/uptime; echo uptime $up; " + _OURS + 'echo process; cat $p/stat; '
-    'grep VmRSS $p/status; ls -lnL $p/fd/3 2>/dev/null; done; '
+    "read -r up rest </proc/uptime; echo uptime $up; " + _OURS + "echo process; cat $p/stat; "
+    "grep VmRSS $p/status; ls -lnL $p/fd/3 2>/dev/null; done; "
     "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null; true"
 )
 

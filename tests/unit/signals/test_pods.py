@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from chaos_locust.backends.kubernetes.reading import scales
-from chaos_locust.errors import BackendError
 from chaos_locust.signals.pods import Pods
-from chaos_locust.signals.pulse import SILENT_S, Pulse
 
 
 def pod(uid: str, ready: bool = True, restarts: int = 0, killed_at: str = "", **about: Any) -> dict[str, Any]:
@@ -71,23 +69,3 @@ def test_restarts_count_from_the_first_look() -> None:
     assert (pods.read("restarts"), pods.read("oom_killed")) == (3, 1)
     pods.look([pod("a", restarts=8, killed_at="two")])  # after the watch broke off
     assert (pods.read("restarts"), pods.read("oom_killed")) == (5, 2)
-
-
-def test_an_api_that_does_not_answer_is_told_until_it_does() -> None:
-    now_s, dead = [100.0], [False]
-
-    def ping(limit_s: float) -> None:
-        if dead[0]:
-            raise BackendError("nobody there")
-
-    pulse = Pulse(ping, lambda: now_s[0])
-    pulse.ask()
-    dead[0] = True
-    now_s[0] += SILENT_S
-    pulse.ask()
-    assert pulse.problem() == ""
-    now_s[0] += 0.5
-    assert pulse.problem() == f"no answer for {SILENT_S + 0.5:.1f} s: nobody there"
-    dead[0] = False
-    pulse.ask()
-    assert pulse.problem() == ""
