@@ -15,7 +15,7 @@ from compliance.measurement import Measurement
 from compliance.measures.registry import measures
 from compliance.target import Target, load_target
 
-TOPICS = ("access", "tokens", "credentials", "passwords", "sessions", "lockout")
+TOPICS = ("roles", "tokens", "credentials", "passwords", "sessions", "lockout")
 PROFILES = [profile for name in FRAMEWORKS for profile in load(name).profiles.values()]
 
 
