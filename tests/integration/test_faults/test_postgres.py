@@ -121,24 +121,30 @@ def test_it_acts_and_is_undone(server: PostgresServer, kind: str) -> None:
         assert rig.problems() == []
         undo = rig.prepare()
         before = [rig.look(undo) for _ in range(4)]
-        rig.backend.inject(rig.fault, undo)
-        assert case.acting()
-        during = [rig.look(undo), rig.look(undo)]
-
-        def proved() -> bool:
-            during.append(rig.look(undo))
-            effect = rig.backend.effect(rig.fault, before, during)
-            return effect.mechanism is True and effect.use is True
-
-        until(proved, f"effect of {kind}: {during[-1]}")
-        after_a_crash(rig, case, undo)
-        rig.backend.revert(undo)
+        try:
+            acts(rig, case, undo, before)
+            after_a_crash(rig, case, undo)
+        finally:  # or all other tests meet it too
+            rig.backend.revert(undo)
         assert not case.acting()
         until(lambda: case.left() == "", "nothing is left")
         assert rig.backend.verify(undo)
         rig.backend.revert(undo)
         assert rig.backend.verify(undo)
         assert not case.acting()
+
+
+def acts(rig: Rig, case: Case, undo: dict[str, Any], before: list[Any]) -> None:
+    rig.backend.inject(rig.fault, undo)
+    until(case.acting, "it acts")  # a connection that the load gives back may be had once more
+    during = [rig.look(undo), rig.look(undo)]
+
+    def proved() -> bool:
+        during.append(rig.look(undo))
+        effect = rig.backend.effect(rig.fault, before, during)
+        return effect.mechanism is True and effect.use is True
+
+    until(proved, f"effect of {undo['kind']}: {during[-1]}")
 
 
 def after_a_crash(rig: Rig, case: Case, undo: dict[str, Any]) -> None:
