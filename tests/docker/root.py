@@ -134,8 +134,15 @@ def python() -> bytes:
     root.link("usr/local/bin/python3", version)
     root.link("usr/local/bin/python", version)
     root.add(library, f"usr/local/lib/{version}")
-    for each in (library / "site-packages").glob("pip*"):
-        root.add(each, f"usr/local/lib/{version}/site-packages/{each.name}")
+    # That image has pip, which this machine's may have in virtual environments only. Debian's Python looks for
+    # packages in dist-packages.
+    spec = find_spec("pip")
+    assert spec is not None
+    assert spec.origin is not None
+    installed = Path(spec.origin).parents[1]
+    for each in (installed / "pip", *installed.glob("pip-*.dist-info")):
+        for packages in ("site-packages", "dist-packages"):
+            root.add(each, f"usr/local/lib/{version}/{packages}/{each.name}")
     root.add_libraries((library / "lib-dynload").glob("*.so"))
     for shared in (prefix / "lib").glob("libpython*.so*"):  # also found there, where Python is
         root.add(shared.resolve(), f"usr/local/lib/{shared.name}")

@@ -105,6 +105,7 @@ def test_what_is_in_it_is_pinned(built: Daemon, target: str) -> None:
     lines = (ROOT / "requirements-dev.lock").read_text().splitlines()
     locked = dict(line.split("==") for line in lines if "==" in line)
     assert found.pop("chaos-locust") == __version__
+    found.pop("async-timeout", None)  # of a Python before 3.11.3, for which the lock was not made
     assert {name: locked.get(name.replace(".", "-"), locked.get(name)) for name in found} == found
 
 
