@@ -134,8 +134,8 @@ def python() -> bytes:
     root.link("usr/local/bin/python3", version)
     root.link("usr/local/bin/python", version)
     root.add(library, f"usr/local/lib/{version}")
-    # That image has pip, which this machine's may have in virtual environments only. Debian's Python looks for
-    # packages in dist-packages.
+    # That image has pip, which this machine's Python may have in virtual environments only.
+    # Debian's Python looks for packages in dist-packages.
     spec = find_spec("pip")
     assert spec is not None
     assert spec.origin is not None
